@@ -38,12 +38,15 @@ from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
 from chordnet.net.base.turn import Turn
 from chordnet.net.observe.hooks import Hooks
+from chordnet.net.runtime.belonging import membership_of
 from chordnet.net.runtime.keeping import Storage, StoreChoice
 from chordnet.net.runtime.node import LocalNode
 from chordnet.net.runtime.recorder import Recorder
 from chordnet.net.store.runner import StoreRunner
+from chordnet.net.tls.credentials import Credentials
 from chordnet.settings import NodeSettings
 from chordnet.storage.log.sqlite import Durability
+from chordnet.trust.identity import Identity
 from chordnet.wire.codec import frame_limit
 
 CoreFactory = Callable[[ProtocolConfig, NodeRef, random.Random], Core]
@@ -84,6 +87,7 @@ class Keywords(TypedDict, total=False):
 
     alone: bool
     name: str | None
+    identity: str | os.PathLike[str] | Identity | None
     network: str
     advertise: str | None
     state_dir: str | os.PathLike[str] | None
@@ -141,6 +145,22 @@ def recorder_of(settings: NodeSettings, seams: Seams) -> Recorder | None:
     return Recorder(settings.record, settings.record_bytes, seconds=seams.seconds, wall=seams.wall)
 
 
+def name_of(settings: NodeSettings, credentials: Credentials | None) -> str | None:
+    """Return how the node is called; None if by its address.
+
+    :raises ConfigError: its identity says otherwise.
+    """
+    if credentials is None:
+        return settings.name
+    name = credentials.subject.name
+    if settings.name not in (None, name):
+        raise ConfigError(
+            f"the identity is for a node called {name!r}, not {settings.name!r}; leave the name"
+            " out, or use another identity"
+        )
+    return name
+
+
 @attrs.frozen
 class Maker:
     """Makes the node of each life of one service."""
@@ -154,6 +174,8 @@ class Maker:
     storage: Storage
     recorder: Recorder | None
     """Makes the core, if the node's events are to be recorded."""
+    credentials: Credentials | None
+    """What the node shows of itself, if it is secured."""
 
     def make(self, host: IAddress, state: NodeState, log: MessageLog) -> LocalNode:
         """Return a node that has not begun.
@@ -163,7 +185,7 @@ class Maker:
         """
         settings, seams = self.settings, self.seams
         address = advertised_address(host, checked_advertise(settings.advertise))
-        name = settings.name or address
+        name = name_of(settings, self.credentials) or address
         self.journal.source = name  # until now lines name what the node listens on
         space = IdentifierSpace(settings.config.bits)
         raw = space.raw(space.hash(name.encode()))
@@ -182,12 +204,14 @@ class Maker:
             seconds=seams.seconds,
             wall=seams.wall,
             endpoints=seams.endpoints,
+            credentials=self.credentials,
         )
         core = make_core(settings.config, me, self.rng)
         keeper, kept = self.storage.open_store()
         of_store = partial(settings.of_store, name)
         keys = self.storage.of_store(of_store)
         anew = partial(self.storage.anew, of_store)
+        trusted = self.credentials
         return LocalNode(
             shared,
             core=core,
@@ -198,4 +222,5 @@ class Maker:
             store=lambda node: (
                 seams.keys or StoreRunner(shared, keys, kept, keeper, node, anew=anew)
             ),
+            membership=None if trusted is None else partial(membership_of, shared, trusted),
         )

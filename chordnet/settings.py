@@ -53,6 +53,7 @@ from chordnet.net.runtime.keeping import StoreChoice
 from chordnet.net.runtime.recorder import RECORD_BYTES
 from chordnet.storage.base.limits import HISTORY_BYTES, HISTORY_S
 from chordnet.storage.log.sqlite import Durability
+from chordnet.trust.identity import Identity
 
 DEFAULT_PORT = 7001
 MAX_PEERS = 64
@@ -155,6 +156,10 @@ def _check_path(what: str, value: Any) -> None:
     SETTING.instance(what, value, str, os.PathLike, optional=True)
 
 
+def _check_identity(what: str, value: Any) -> None:
+    SETTING.instance(what, value, str, os.PathLike, Identity, optional=True)
+
+
 def _check_is(kind: type) -> Check:
     return lambda what, value: SETTING.instance(what, value, kind)
 
@@ -201,9 +206,16 @@ class NodeSettings:
         "name",
         short="n",
         kind=Text(),
-        default_text="its address",
+        default_text="that of its identity, else its address",
         check=_check_name,
         help="The node's name, its own in the whole network",
+    )
+    identity: str | os.PathLike[str] | Identity | None = option(
+        "identity",
+        kind=Text(),
+        default_text="none",
+        check=_check_identity,
+        help="Directory of the node's certificate and key: let in members alone, over TLS",
     )
     network: str = option(
         "network", kind=Text(), default="default", check=_check_network, help="Name of the network"

@@ -55,6 +55,25 @@ def verify(chain: Sequence[bytes], bundle: Bundle, now: float, *, grace: float =
     return leaf.subject
 
 
+def verify_issuer(certificate: Certificate, bundle: Bundle, now: float) -> None:
+    """Check that what an issuer signs is believed.
+
+    :raises Untrusted: it is not, and why.
+    """
+    if not any(certificate.signed_by(anchor) for anchor in bundle.anchors):
+        raise Untrusted(
+            CHAIN, f"no root that is trusted has signed the issuer {certificate.name!r}"
+        )
+    if bundle.revokes(certificate, now):
+        raise Untrusted(REVOKED, f"the issuer {certificate.name!r} is revoked")
+    if not certificate.since <= now <= certificate.until:
+        raise Untrusted(
+            EXPIRED,
+            f"the issuer {certificate.name!r} is valid from {moment(certificate.since)} to"
+            f" {moment(certificate.until)}, and here it is {moment(now)}",
+        )
+
+
 def verify_role(subject: Subject, *, peer: bool) -> None:
     """Check that a subject may be a peer, or a client.
 

@@ -41,6 +41,9 @@ class FakeContainer:
     ended: dict[str, Any] = attrs.field(factory=dict)
     """Of the inspected state, where it is not usual."""
     environment: list[str] = attrs.field(factory=list)
+    service: str = ""
+    """What it is, if it is no node."""
+    mounts: list[dict[str, str]] = attrs.field(factory=list)
     log: bytes = b""
     dies_before_kill: bool = False
     by_compose: bool = True
@@ -68,7 +71,8 @@ class FakeContainer:
 
     @property
     def listed(self) -> dict[str, Any]:
-        labels = {PROJECT_LABEL: self.project, SERVICE_LABEL: f"node-{self.number}"}
+        service = self.service or f"node-{self.number}"
+        labels = {PROJECT_LABEL: self.project, SERVICE_LABEL: service}
         networks = {"default": {"IPAddress": f"10.0.0.{self.number}"}} if self.connected else {}
         return {
             "Id": self.id,
@@ -79,6 +83,7 @@ class FakeContainer:
             "Ports": [{"PublicPort": self.port}] if self.port and self.state == "running" else [],
             "NetworkSettings": {"Networks": networks},
             "ImageID": "image",
+            "Mounts": self.mounts,
         }
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import stat
 import tarfile
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ from chordnet.testbed.actions.changes import add_node
 from chordnet.testbed.actions.lifecycle import Wish, start_network, stop_network
 from chordnet.testbed.actions.restart import restart_all
 from chordnet.testbed.base.home import NetworkHome
+from chordnet.testbed.engines.adoption import take_over
+from chordnet.testbed.engines.compose_file import BY_HAND
+from chordnet.testbed.engines.docker_state import Found
 from chordnet.testbed.engines.local import LocalEngine
+from chordnet.testbed.identities.__main__ import main as run_apart
 from chordnet.testbed.identities.archive import NODE_USER, archive_of
 from chordnet.testbed.identities.keeping import NetworkIdentities
 from chordnet.trust.authority import Authority
@@ -45,11 +50,14 @@ def identity(directory: Path, *names: str) -> Path:
 
 class ArchiveTests(SynchronousTestCase):
     def test_everything_in_an_archive_belongs_to_the_nodes_user_alone(self) -> None:
-        made = identity(Path(self.mktemp()), "key.pem", "roots.pem", "issuer/key.pem")
-        found = entries(archive_of(made, "identity"))
+        made = identity(
+            Path(self.mktemp()), ".key.pem.77", "key.pem", "roots.pem", "issuer/key.pem"
+        )
+        found = entries(archive_of({"identity": made, "cookie": made / "roots.pem"}))
         self.assertEqual(
             {name: (entry.isdir(), oct(entry.mode)) for name, entry in found.items()},
             {
+                "cookie": (False, "0o600"),
                 "identity": (True, "0o700"),
                 "identity/issuer": (True, "0o700"),
                 "identity/issuer/key.pem": (False, "0o600"),
@@ -61,8 +69,125 @@ class ArchiveTests(SynchronousTestCase):
 
     def test_an_identity_that_cannot_be_read_is_named(self) -> None:
         missing = Path(self.mktemp())
-        problem = self.assertRaises(CannotWrite, archive_of, missing, "identity")
+        problem = self.assertRaises(CannotWrite, archive_of, {"identity": missing})
         self.assertIn(f"cannot read {missing}", str(problem))
+
+
+class ApartTests(SynchronousTestCase):
+    """What Compose runs in a container of its own."""
+
+    def setUp(self) -> None:
+        self.root = Path(self.mktemp()).resolve()
+        for number in (1, 2, 3):
+            (self.root / "states" / f"node-{number}").mkdir(parents=True)
+        (self.root / "home").mkdir()
+        self.home = NetworkHome(self.root / "home", "lab")
+
+    def run_it(self, *words: str) -> int:
+        home, states = str(self.home.root), str(self.root / "states")
+        given = ("--home", home, "--network", "lab", "--nodes", "3", "--states", states)
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as self.complaints:
+            return run_apart([*given, *words], owner=self.root)
+
+    def test_each_node_has_its_own_identity_in_its_state_and_the_host_has_the_operators(
+        self,
+    ) -> None:
+        self.assertEqual(self.run_it(), 0)
+        names = []
+        for number in (1, 2, 3):
+            state = self.root / "states" / f"node-{number}"
+            names.append(Identity.load(state / "identity").subject.name)
+            self.assertEqual(oct(stat.S_IMODE(state.stat().st_mode)), "0o700")
+            for path in (state / "identity").iterdir():
+                self.assertEqual(oct(stat.S_IMODE(path.stat().st_mode)), "0o600")
+        self.assertEqual(names, ["Node 1", "Node 2", "Node 3"])
+        self.assertIs(Identity.load(self.home.operator_directory).subject.role, Role.OPERATE)
+        self.assertIsNotNone(Issuer.load(self.root / "states/node-2/identity"))
+        self.assertIsNone(Issuer.load(self.root / "states/node-3/identity"))
+
+    def test_run_again_it_replaces_nothing_that_is_fresh(self) -> None:
+        self.run_it()
+        before = {path: path.stat().st_ino for path in self.root.rglob("*.pem")}
+        self.assertEqual(self.run_it(), 0)
+        self.assertEqual({path: path.stat().st_ino for path in self.root.rglob("*.pem")}, before)
+
+    def test_what_it_cannot_do_is_one_line(self) -> None:
+        (self.root / "states" / "node-2").rmdir()
+        self.assertEqual(self.run_it(), 1)
+        complaint = self.complaints.getvalue()
+        self.assertTrue(complaint.startswith("the identities of network 'lab' cannot be made: "))
+        self.assertEqual(complaint.count("\n"), 1)
+
+    def test_words_that_describe_no_network_are_refused(self) -> None:
+        for words in (("--nodes", "0"), ("--nodes", "257"), ("--network", "../other")):
+            with self.subTest(words):
+                self.assertEqual(self.assertRaises(SystemExit, self.run_it, *words).code, 2)
+                self.assertIn("no network can be called", self.complaints.getvalue())
+
+
+class AdoptionTests(DockerCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.other = NetworkHome(Path(self.mktemp()).resolve(), "lab")
+
+    def by_hand(self) -> None:
+        variables = ["CHORDNET_NETWORK=lab", "CHORDNET_IDENTITY=/somewhere"]
+        self.docker.add(1, 2, project=BY_HAND, environment=variables)
+        mounts = [{"Destination": "/host-home", "Source": str(self.other.root)}]
+        self.docker.add(0, project=BY_HAND, service="identities", state="exited", mounts=mounts)
+        NetworkIdentities(self.other).provide([1, 2])
+
+    def take_over(self) -> None:
+        async def look(_reactor: object, _home: object) -> Found:
+            return await self.engine.found()
+
+        self.result(take_over(None, self.home, self.said.append, look))
+
+    def test_what_compose_alone_has_started_is_operated_with_the_identity_that_it_has_made(
+        self,
+    ) -> None:
+        self.by_hand()
+        self.take_over()
+        found = self.home.load()
+        assert found is not None
+        self.assertEqual((found.secured, found.size), (True, 2))
+        operator = Identity.load(self.other.operator_directory)
+        for directory in (
+            self.home.operator_directory, self.home.links_directory / operator.network
+        ):  # fmt: skip
+            self.assertEqual(Identity.load(directory).chain, operator.chain)
+        NetworkIdentities(self.home).provide([3])
+        self.assertEqual(Identity.load(self.other.identity_directory(3)).network, operator.network)
+        self.take_over()
+        self.home.purge()
+        self.assertEqual(Identity.load(self.other.operator_directory).chain, operator.chain)
+
+    def test_identities_of_another_network_of_that_name_are_put_aside(self) -> None:
+        NetworkIdentities(self.home).provide([1])
+        before = Identity.load(self.home.operator_directory)
+        self.by_hand()
+        self.take_over()
+        self.assertNotEqual(Identity.load(self.home.operator_directory).network, before.network)
+        aside = Identity.load(self.home.directory / "operator.before")
+        self.assertEqual(aside.chain, before.chain)
+
+    def test_a_plain_network_is_taken_over_as_a_plain_one(self) -> None:
+        self.docker.add(1, 2, project=BY_HAND, environment=["CHORDNET_NETWORK=lab"])
+        self.take_over()
+        found = self.home.load()
+        assert found is not None
+        self.assertFalse(found.secured)
+
+    def test_a_directory_that_cannot_be_linked_to_is_one_line(self) -> None:
+        self.by_hand()
+        identity(self.home.authority_directory, "authority.json")
+        identity(self.home.directory / "authority.before", "authority.json")
+
+        async def look(_reactor: object, _home: object) -> Found:
+            return await self.engine.found()
+
+        text = self.error(take_over(None, self.home, self.said.append, look))
+        self.assertTrue(text.startswith(f"cannot take {self.other.directory} over: "), text)
 
 
 class DockerTests(DockerCase):
@@ -229,6 +354,9 @@ class KeepingTests(SynchronousTestCase):
         self.identities.provide([1, 2, 3])
         issuers = [Issuer.load(self.home.identity_directory(n)) for n in (1, 2, 3)]
         self.assertEqual([each is not None for each in issuers], [True, True, False])
+        for number in (1, 2, 3):
+            named = self.node(number).bundle.contents.issuers
+            self.assertEqual([each.name for each in named], ["Node 1", "Node 2"])
 
     def test_the_operators_identity_is_found_by_the_id_of_the_network(self) -> None:
         self.identities.provide([1])
@@ -275,7 +403,7 @@ class KeepingTests(SynchronousTestCase):
         self.assertEqual(self.node(2).chain, before[1].chain)
         for number in (1, 2):
             verify(self.node(number).chain, self.node(number).bundle, self.now)
-            self.assertEqual(self.node(number).bundle, authority.bundle)
+            self.assertEqual(self.node(number).bundle, self.authority.bundle)
 
     def test_after_a_rotation_everything_is_issued_by_the_new_root(self) -> None:
         self.identities.provide([1, 2, 3])

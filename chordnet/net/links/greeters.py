@@ -85,9 +85,9 @@ class Door(ServerFactory):
     """Lets connections in: the factory of a node's listening port.
 
     :param standing: returns the node's standing, for those who ask who it is.
-    :param operates: tells operators' greetings from others.
     :param enrol: takes over a connection whose other side wants a certificate (it need not have
         one), and handles its frames; it has the time of a greeting. None if it cannot get one here.
+    :param operates: tells operators' greetings from others.
     """
 
     noisy = False
@@ -98,8 +98,8 @@ class Door(ServerFactory):
         peers: Peers,
         clients: Clients,
         standing: Callable[[], Standing] | None = None,
-        operates: Operates = nobody_operates,
         enrol: Callable[[Connection], Handler] | None = None,
+        operates: Operates = nobody_operates,
     ) -> None:
         self.me = me = shared.me
         self.credentials = shared.credentials

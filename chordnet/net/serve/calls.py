@@ -34,6 +34,7 @@ from chordnet.wire.rpc import (
     Follow,
     GetHistory,
     GetKey,
+    GetMembers,
     GetMessages,
     GetStatus,
     GetStoreState,
@@ -45,6 +46,7 @@ from chordnet.wire.rpc import (
     LeaveRing,
     Lookup,
     LookupReply,
+    MembersReply,
     Messages,
     PutKey,
     SendMessage,
@@ -194,6 +196,11 @@ def inspect_key(asker: Asker, request: InspectKey) -> None:
     asker.later(request.rid, KeyMembersReply, asker.node.standings.inspect, request.key)
 
 
+def get_members(asker: Asker, request: GetMembers) -> None:
+    """Walk round the ring, and say who is in it."""
+    asker.later(request.rid, MembersReply, asker.node.members)
+
+
 def recover_slots(asker: Asker, request: RecoverSlots) -> None:
     """Recover slots that lost their majority; the reply says what came of it."""
     recover = partial(asker.node.orders.recover, accept_loss=request.accept_loss)
@@ -255,6 +262,7 @@ CALLS = (
     Call(VacateSeats, vacate_seats, "operate"),
     Call(CanStop, can_stop, "read"),
     Call(InspectKey, inspect_key, "read"),
+    Call(GetMembers, get_members, "read", long=True),
     Call(WatchKey, watch_key, "read"),
     Call(GetHeldKeys, get_held_keys, "read", long=True),
     Call(RecoverSlots, recover_slots, "operate"),

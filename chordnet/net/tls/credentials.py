@@ -6,8 +6,10 @@ use. After :meth:`Credentials.replace` new connections show the new one.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from cryptography.x509 import load_der_x509_certificate
@@ -17,7 +19,7 @@ from chordnet.net.tls.end import TlsEnd
 from chordnet.trust.base.errors import MALFORMED, IdentityError, Untrusted
 from chordnet.trust.base.subjects import Subject
 from chordnet.trust.identity import Identity
-from chordnet.trust.verifying import verify
+from chordnet.trust.verifying import verify, verify_role
 
 MEMBERS = "chordnet/1"
 """What members speak inside TLS (ALPN)."""
@@ -29,10 +31,17 @@ class Credentials:
     """The identity of one node or client at this moment.
 
     :param wall: returns the wall clock in seconds since 1970; certificates are judged by it.
+    :param directory: where the identity is kept; None if it is not.
     """
 
-    def __init__(self, identity: Identity, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        wall: Callable[[], float] = time.time,
+        directory: Path | None = None,
+    ) -> None:
         self._identity = identity
+        self.directory = directory
         self._wall = wall
         self._followers: list[Callable[[], None]] = []
         self._contexts: dict[str, SSL.Context] = {}
@@ -100,6 +109,28 @@ class Credentials:
         if context is None:
             context = self._contexts[application] = _context(application, self._identity)
         return context
+
+
+def credentials_of(
+    given: str | os.PathLike[str] | Identity | None,
+    wall: Callable[[], float],
+    *,
+    peer: bool,
+) -> Credentials | None:
+    """Return what an identity, or the directory of one, has to show; None if there is none.
+
+    :param peer: whether it is a node's; otherwise it is a client's.
+    :raises IdentityError: it cannot be read, or is for the other role.
+    """
+    if given is None:
+        return None
+    directory = None if isinstance(given, Identity) else Path(given)
+    identity = given if isinstance(given, Identity) else Identity.load(Path(given))
+    try:
+        verify_role(identity.subject, peer=peer)
+    except Untrusted as error:
+        raise IdentityError(str(error)) from None
+    return Credentials(identity, wall, directory)
 
 
 def enrolling_end() -> TlsEnd:

@@ -31,7 +31,6 @@ from chordnet.testbed.base.home import NetworkHome, write_atomically
 from chordnet.testbed.base.logs import last_lines
 from chordnet.testbed.engines.compose_file import (
     HOME_LABEL,
-    IDENTITY,
     checkout,
     compose_project,
     service_name,
@@ -48,7 +47,7 @@ from chordnet.testbed.engines.docker_state import (
     networks,
     other_home,
 )
-from chordnet.testbed.identities.archive import archive_of
+from chordnet.testbed.identities.archive import IDENTITY, archive_of
 
 BUILD_TIMEOUT_S = 1200.0
 COMPOSE_TIMEOUT_S = 180.0
@@ -160,7 +159,7 @@ class DockerEngine:
             self._ask(
                 self._project.unpack,
                 n,
-                archive_of(self._home.identity_directory(n), IDENTITY),
+                archive_of({IDENTITY: self._home.identity_directory(n)}),
                 what=f"Node {n} cannot be given its identity",
             )
             for n in sorted(numbers)

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from chordnet.survey.errors import CannotWrite
 
+IDENTITY = "identity"
+"""The directory of a node's identity, in its state directory."""
 NODE_USER = 10001
 """The user that the image runs a node as."""
 
 
-def archive_of(directory: Path, name: str, user: int = NODE_USER) -> bytes:
-    """Return the files under ``directory`` as a tar archive of a directory called ``name``.
+def archive_of(contents: Mapping[str, Path], user: int = NODE_USER) -> bytes:
+    """Return files and directories as a tar archive, each under its new name.
 
     In it everything belongs to ``user`` and is readable by that user alone.
 
@@ -26,12 +29,14 @@ def archive_of(directory: Path, name: str, user: int = NODE_USER) -> bytes:
     """
     unpacked = io.BytesIO()
     with tarfile.open(fileobj=unpacked, mode="w") as archive:
-        try:
-            _add(archive, directory, name, user)
-            for path in sorted(directory.rglob("*")):
-                _add(archive, path, f"{name}/{path.relative_to(directory).as_posix()}", user)
-        except OSError as problem:
-            raise CannotWrite(directory, problem, f"cannot read {directory}") from problem
+        for name, top in contents.items():
+            try:
+                _add(archive, top, name, user)
+                # A file whose name begins with a dot is one that was being written.
+                for path in sorted(top.rglob("[!.]*")):
+                    _add(archive, path, f"{name}/{path.relative_to(top).as_posix()}", user)
+            except OSError as problem:
+                raise CannotWrite(top, problem, f"cannot read {top}") from problem
     return unpacked.getvalue()
 
 

@@ -53,12 +53,17 @@ class NetworkIdentities:
         home, now = self._home, self._now()
         try:
             authority = _authority(home, now)
+            before = authority.bundle
+            for number in sorted(set(numbers).intersection(ISSUERS)):
+                directory = home.identity_directory(number)
+                _provide_issuer(authority, directory, node_name(number), now)
+            # The bundle names the issuers, and every identity holds the bundle.
+            if authority.bundle != before:
+                authority.save(home.authority_directory)
             _provide(authority, home.operator_directory, Role.OPERATE, OPERATOR, now)
             for number in sorted(numbers):
                 directory = home.identity_directory(number)
                 _provide(authority, directory, Role.PEER, node_name(number), now)
-                if number in ISSUERS:
-                    _provide_issuer(authority, directory, node_name(number), now)
         except IdentityError as problem:
             raise TestbedError(str(problem)) from problem
         home.link_operator(authority.network)
@@ -105,4 +110,5 @@ def _provide_issuer(authority: Authority, directory: Path, name: str, now: float
         or authority.bundle.revokes(old.certificate, now)
         or not old.certificate.signed_by(authority.root.certificate)
     ):
+        make_directory(directory)
         authority.issuer(name, now).save(directory)

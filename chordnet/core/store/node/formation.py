@@ -28,7 +28,7 @@ from chordnet.core.store.base.effects import (
     Wait,
 )
 from chordnet.core.store.base.events import Ask
-from chordnet.core.store.base.founding import Founding, Slots
+from chordnet.core.store.base.founding import FIRST_EPOCH, Founding, Slots
 from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.messages import Why
 from chordnet.core.store.base.outcomes import Outcome
@@ -146,10 +146,14 @@ class Formation:
 
     def _remember(self, head: Head) -> None:
         """Go on from what the disk says of a slot."""
+        installed = head.configuration
         if head.newest is not None:
-            self.directory.learn(listed_as_chosen(head.slot, head.newest, head.configuration))
-        elif head.configuration.members:
-            self.directory.learn(Listed(head.slot, head.configuration))
+            self.directory.learn(listed_as_chosen(head.slot, head.newest, installed))
+        elif head.settled or installed.epoch == FIRST_EPOCH:
+            self.directory.learn(Listed(head.slot, installed))
+        elif installed.members:
+            # Perhaps nobody else has installed it, and those that it leaves out are still needed.
+            self.directory.learn(listed_as_chosen(head.slot, installed, installed))
         self.seats.sealed(head, self.around.me)
         self.holdings.resume(self.directory.of(head.slot))
 
@@ -199,6 +203,7 @@ class Formation:
             return
         if isinstance(message, msg.Snapshot):
             self.holdings.snapshot(sender, message)
+            self.holdings.settle(self.directory.of(slot))
         elif isinstance(message, msg.Chosen):
             self._chosen(sender, message)
         elif isinstance(message, msg.Forget):
