@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import attrs
 
+from chordnet.core.base.limits import MAX_WITNESS_BYTES
 from chordnet.core.base.outcomes import Entry, StaleEntry
 from chordnet.net.observe.accounts import history, trails
 from chordnet.net.serve import certificates
@@ -100,9 +101,12 @@ class Call:
 
 def send_message(asker: Asker, request: SendMessage) -> ServerReply | None:
     """Broadcast a message; with ``wait`` the receipt is the reply."""
-    publish, body = asker.node.publish, request.body
+    body = request.body
+    publish = partial(asker.node.publish, receipt=request.receipt, expect=request.expect)
     if request.wait:
-        asker.later(request.rid, Sent, publish, body, held=len(body))
+        # A signed receipt is much longer than its message.
+        held = len(body) + (MAX_WITNESS_BYTES if request.receipt == "signed" else 0)
+        asker.later(request.rid, Sent, publish, body, held=held)
         return None
     publish(body, lambda _receipt: None)
     return Done(request.rid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -105,7 +105,14 @@ class Node(Protocol):
     def membership(self) -> Certificates | None: ...
     @property
     def clock(self) -> IReactorTime: ...
-    def publish(self, body: str, done: ReceiptDone) -> None: ...
+    def publish(
+        self,
+        body: str,
+        done: ReceiptDone,
+        *,
+        receipt: str = "counted",
+        expect: Collection[str] = (),
+    ) -> None: ...
     def find(self, key: str, done: LookupDoneWith, *, iterative: bool = False) -> None: ...
     def members(self, done: Callable[[list[NodeInfo] | ChordnetError], None]) -> None: ...
     def status(self) -> NodeStatus: ...
