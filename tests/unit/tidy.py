@@ -91,7 +91,7 @@ _ARROWS = {
     "sim.store": "core.base core.store.base core.store.begin core.store.node core.store.upkeep "
     "judge.store sim.world",
     "sim.store.scenarios": "core.store.base sim.store",
-    "sim.campaign": "core core.base sim.world",
+    "sim.campaign": "core core.base core.seals sim.world",
     "sim.measured": "core.base sim.scenarios sim.world",
     "sim": "core.base sim.campaign sim.scenarios sim.world",
     "survey": "core.base judge wire",
