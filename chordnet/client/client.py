@@ -32,6 +32,7 @@ from chordnet.client.calls import (
 from chordnet.client.channel import Channel
 from chordnet.client.following import Following, Listing
 from chordnet.client.keys import KeyCalls
+from chordnet.client.membership import MembershipCalls
 from chordnet.client.pages import Pages
 from chordnet.client.recording import ClientHistory
 from chordnet.core.base.errors import Busy, ConfigError, LocalProtocolError
@@ -134,6 +135,8 @@ class P2PNetClient:
             credentials_of(identity, time.time, peer=False),
         )
         self._keys = KeyCalls(self._channel, history)
+        self.membership = MembershipCalls(self._channel, timeout_s)
+        """Calls about certificates, if the node is secured."""
 
     async def __aenter__(self) -> Self:
         """Return the client, which connects when it is first needed."""

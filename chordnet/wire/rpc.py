@@ -28,6 +28,7 @@ from chordnet.wire.orders import (
 )
 from chordnet.wire.receipts import Evidence
 from chordnet.wire.stores import KeyMembers, StoreStanding, StoreState
+from chordnet.wire.trust.members import MEMBER_REPLIES, MemberReply, MemberRequest
 from chordnet.wire.watches import GetHeldKeys, HeldKeysReply, Revisions, StaleReply, WatchKey
 
 Order = Literal["received", "origin"]
@@ -537,6 +538,7 @@ ClientRequest = (
     | RecoverSlots
     | BeginStore
     | SetStoreAside
+    | MemberRequest
 )
 ServerReply = (
     Sent
@@ -563,6 +565,7 @@ ServerReply = (
     | StaleReply
     | RecoveryReply
     | AsideReply
+    | MemberReply
 )
 REPLIES: dict[type, tuple[type, ...]] = {
     SendMessage: (Sent, Done),
@@ -589,5 +592,6 @@ REPLIES: dict[type, tuple[type, ...]] = {
     RecoverSlots: (RecoveryReply,),
     BeginStore: (Done,),
     SetStoreAside: (AsideReply,),
+    **MEMBER_REPLIES,
 }
 """The types of replies to each request, other than :class:`Failure`."""

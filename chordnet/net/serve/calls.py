@@ -17,6 +17,7 @@ import attrs
 from chordnet.core.base.limits import MAX_WITNESS_BYTES
 from chordnet.core.base.outcomes import Entry, StaleEntry
 from chordnet.net.observe.accounts import history, trails
+from chordnet.net.serve import certificates
 from chordnet.net.serve.reading import ReceivedReader, position_of, trace_of
 from chordnet.net.serve.seams import Asker, Node
 from chordnet.wire.orders import (
@@ -61,6 +62,13 @@ from chordnet.wire.rpc import (
     Unfollow,
     VacateSeats,
     WrittenReply,
+)
+from chordnet.wire.trust.members import (
+    AskIssuerKey,
+    CertifyIssuer,
+    GetCertificates,
+    GiveBundle,
+    Invite,
 )
 from chordnet.wire.watches import GetHeldKeys, HeldKeysReply, StaleReply, WatchKey
 
@@ -272,5 +280,10 @@ CALLS = (
     Call(RecoverSlots, recover_slots, "operate"),
     Call(BeginStore, begin_store, "operate"),
     Call(SetStoreAside, set_store_aside, "operate"),
+    Call(Invite, certificates.invite, "operate"),
+    Call(GetCertificates, certificates.get_certificates, "read"),
+    Call(GiveBundle, certificates.give_bundle, "operate"),
+    Call(AskIssuerKey, certificates.ask_issuer_key, "operate"),
+    Call(CertifyIssuer, certificates.certify_issuer, "operate"),
 )
 BY_REQUEST: dict[type, Call] = {call.request: call for call in CALLS}
