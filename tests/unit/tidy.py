@@ -50,7 +50,7 @@ _ARROWS = {
     "wire.trust": "",
     "wire": "core.base wire.trust",
     "trust.base": "core.base",
-    "trust": "core.base trust.base",
+    "trust": "core.base core.seals trust.base",
     "storage.base": "core.base",
     "storage.log": "core.base core.log storage.base",
     "storage.store": "core.base core.store.base storage.base",
@@ -72,7 +72,7 @@ _ARROWS = {
     "sim.store": "core.base core.store.base core.store.begin core.store.node "
     "core.store.upkeep judge.store sim.world",
     "sim.store.scenarios": "core.store.base sim.store",
-    "sim.campaign": "core core.base sim.world",
+    "sim.campaign": "core core.base core.seals sim.world",
     "sim.measured": "core.base sim.scenarios sim.world",
     "sim": "core.base sim.campaign sim.scenarios sim.world",
     "survey": "core.base judge wire wire.trust",
@@ -106,7 +106,7 @@ _ARROWS = {
     "service": "core.base net.base net.handles net.links net.observe "
     "net.runtime net.serve net.tls seams settings web wire",
     "client": "core.base judge.store net.base net.handles net.links net.tls "
-    "trust wire wire.trust",
+    "trust trust.base wire wire.trust",
     "server": "service",
     "tap": "core.base kinds net.enrol net.links service settings sources",
     "testing": "core.base core.log net.base service",
