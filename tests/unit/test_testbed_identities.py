@@ -237,6 +237,39 @@ class LocalTests(SynchronousTestCase):
         )
         self.assertNotIn("--identity", engine._words(network(3), 2))
 
+    def test_nodes_that_other_hosts_reach_listen_everywhere_and_say_where(self) -> None:
+        engine = LocalEngine(AtOnce(), lab(Path(self.mktemp())))
+        words = engine._words(network(3, secured=True, advertise="2001:db8::1"), 2)
+        self.assertEqual(words[words.index("--advertise") + 1], "[2001:db8::1]:9002")
+        self.assertNotIn("--interface", words)
+
+
+class AdvertisingTests(LifecycleCase):
+    def test_a_network_that_other_hosts_reach_is_local_and_secured(self) -> None:
+        wish = Wish(nodes=5, advertise="192.0.2.11")
+        started = self.result(start_network(self.testbed, wish, 60)).network
+        self.assertEqual((started.engine, started.secured), ("local", True))
+        self.assertEqual(self.world.said[0], "engine: local (which other hosts can reach)")
+        restarted = self.result(restart_all(self.testbed, 60)).network
+        self.assertEqual(restarted.advertise, "192.0.2.11")
+
+    def test_what_does_not_go_together_with_that_is_refused_in_words(self) -> None:
+        for wish, text in (
+            (Wish(advertise="192.0.2.11:7001"), "without a port"),
+            (Wish(advertise="127.0.0.1"), "other hosts cannot reach '127.0.0.1'"),
+            (Wish(advertise="a b"), "other hosts cannot reach 'a b'"),
+            (Wish(advertise=""), "other hosts cannot reach ''"),
+            (Wish(advertise="192.0.2.11", engine="docker"), "use --engine local"),
+            (Wish(advertise="192.0.2.11", secured=False), "has to be secured"),
+        ):
+            with self.subTest(text):
+                self.assertIn(text, self.error(start_network(self.testbed, wish, 60)))
+
+    def test_a_running_network_is_not_opened_to_other_hosts(self) -> None:
+        self.result(start_network(self.testbed, Wish(nodes=5, engine="local"), 60))
+        text = self.error(start_network(self.testbed, Wish(advertise="192.0.2.11"), 60))
+        self.assertIn("is running with nodes that no other host reaches; stop it first", text)
+
 
 class LifecycleTests(LifecycleCase):
     def start(self, **wish: Any) -> Any:

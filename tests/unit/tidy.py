@@ -99,7 +99,7 @@ _ARROWS = {
     "draw": "core.base survey survey.store wire",
     "testbed.base": "survey",
     "testbed.identities": "survey testbed.base trust trust.base",
-    "testbed.engines": "survey testbed.base testbed.identities",
+    "testbed.engines": "core.base survey testbed.base testbed.identities",
     "testbed.actions": "core.base survey survey.store testbed.base testbed.engines "
     "testbed.identities wire",
     "cli.base": "client core.base draw survey testbed.actions testbed.base testbed.engines trust "
