@@ -30,6 +30,8 @@ from chordnet.net.base.shared import Shared
 from chordnet.net.links.protocol import Connection, Handler
 from chordnet.net.links.trusting import (
     NOT_SECURED,
+    Sessions,
+    Vigil,
     check_greeting,
     check_name,
     check_plain_answer,
@@ -58,7 +60,7 @@ PATIENCE_S = 1.0
 """How long a connection may take to begin its greeting, however many others are waiting."""
 
 
-class Peers(Protocol):
+class Peers(Sessions, Protocol):
     """Takes over connections on which a peer has greeted."""
 
     def refuse(self, node: NodeRef) -> Refuse | None: ...
@@ -70,7 +72,7 @@ class Peers(Protocol):
         """Have ``node`` judged; call ``judged`` with why it is refused, or None."""
 
 
-class Clients(Protocol):
+class Clients(Sessions, Protocol):
     """Takes over connections on which a client has greeted."""
 
     def refuse(self) -> Refuse | None: ...
@@ -108,6 +110,7 @@ class Door(ServerFactory):
         self._limits = shared.limits
         self._frame_limit = shared.frame_limit
         self._waiting: dict[Greeter, None] = {}
+        self._vigil = Vigil(shared, peers, clients)
         self._open = True
 
     @property
@@ -169,6 +172,7 @@ class Door(ServerFactory):
     def close(self) -> None:
         """Accept no more connections and close those that have not greeted."""
         self._open = False
+        self._vigil.stop()
         for greeter in list(self._waiting):
             greeter.connection.abort()
 
