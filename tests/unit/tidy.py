@@ -84,7 +84,6 @@ _ARROWS = {
     "trust wire wire.trust",
     "server": "service",
     "healthcheck": "",
-    "tap": "core.base kinds net.links service settings sources",
     "testing": "core.base core.log net.base service",
     "recipes": "core.base wire",
     "sim.world": "core core.base core.seals judge",
@@ -102,10 +101,11 @@ _ARROWS = {
     "survey.store": "core.base core.store.base survey wire",
     "draw": "core.base survey survey.store wire",
     "testbed.base": "survey",
-    "testbed.identities": "survey testbed.base trust trust.base",
+    "testbed.identities": "core.base survey testbed.base trust trust.base",
     "testbed.engines": "core.base survey testbed.base testbed.identities",
     "testbed.actions": "core.base survey survey.store testbed.base "
     "testbed.engines testbed.identities wire",
+    "tap": "core.base kinds net.links service settings sources testbed.identities",
     "cli.base": "client core.base draw survey testbed.actions testbed.base "
     "testbed.engines trust wire",
     "cli.commands": "cli.base draw judge survey survey.store testbed.actions "

@@ -68,6 +68,17 @@ class NetworkIdentities:
             raise TestbedError(str(problem)) from problem
         home.link_operator(authority.network)
 
+    def provide_visitor(self, directory: Path, name: str) -> None:
+        """Make the identity of a node that is started by hand, or renew it.
+
+        :raises TestbedError: it cannot be made, read or written; the text says what to do.
+        """
+        now = self._now()
+        try:
+            _provide(_authority(self._home, now), directory, Role.PEER, name, now)
+        except IdentityError as problem:
+            raise TestbedError(str(problem)) from problem
+
 
 def _authority(home: NetworkHome, now: float) -> Authority:
     directory = home.authority_directory
