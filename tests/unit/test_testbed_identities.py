@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import stat
 import tarfile
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,41 @@ class AdoptionTests(DockerCase):
         self.take_over()
         self.home.purge()
         self.assertEqual(Identity.load(self.other.operator_directory).chain, operator.chain)
+
+    def removed_home(self) -> Identity:
+        """Let containers run whose home was removed; return the operator's identity of before."""
+        NetworkIdentities(self.other).provide([1, 2, 3])
+        variables = ["CHORDNET_IDENTITY=/somewhere"]
+        self.docker.add(3, 2, home=self.mine, environment=variables)
+        for number in (2, 3):
+            archive = archive_of({"identity": self.other.identity_directory(number)})
+            self.docker[number].archives["/var/lib/chordnet/identity"] = archive
+        return Identity.load(self.other.operator_directory)
+
+    def test_a_network_whose_home_was_removed_is_operated_with_what_an_issuer_holds(self) -> None:
+        before = self.removed_home()
+        self.take_over()
+        operator = Identity.load(self.home.operator_directory)
+        NetworkIdentities(self.home).provide([1, 4])
+        node = Identity.load(self.home.identity_directory(4))
+        for identity, role in ((operator, Role.OPERATE), (node, Role.PEER)):
+            subject = verify(identity.chain, before.bundle, time.time())
+            self.assertEqual((subject.network, subject.role), (before.network, role))
+        self.take_over()
+        self.assertEqual(Identity.load(self.home.operator_directory).chain, operator.chain)
+        self.home.purge()
+        self.assertFalse(self.home.root.exists())
+
+    def test_where_no_issuer_is_left_nothing_is_recovered(self) -> None:
+        self.removed_home()
+        not_an_issuers = self.docker[3].archives["/var/lib/chordnet/identity"]
+        for archive in (not_an_issuers, b"no archive", b"x" * 2**20 + b"x"):
+            self.docker[2].archives["/var/lib/chordnet/identity"] = archive
+            self.take_over()
+            self.assertFalse(self.home.operator_directory.exists())
+        self.docker[2].archives.clear()
+        self.take_over()
+        self.assertTrue(self.home.load())
 
     def test_identities_of_another_network_of_that_name_are_put_aside(self) -> None:
         NetworkIdentities(self.home).provide([1])
