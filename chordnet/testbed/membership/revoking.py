@@ -6,6 +6,7 @@ import time
 
 import attrs
 
+from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import TestbedError
 from chordnet.survey.findings import Ref
 from chordnet.survey.trust.seen import Certificates
@@ -56,12 +57,7 @@ async def revoke(
     try:
         seen = await see(testbed, observer, network)
         if name and not unseen:
-            known = {network.node_name(n) for n in network.numbers} | _names(seen)
-            if name not in known:
-                raise TestbedError(
-                    f"nobody called {name!r} is seen in network '{network.name}' now; add --unseen"
-                    " to revoke the name nevertheless"
-                )
+            _check_known(network, seen, name)
         start = now + ISSUER_DELAY_S if name in authority.bundle.issuers and not at_once else 0.0
         lines = [line_text(int(serial, 16))] if serial else []
         try:
@@ -84,5 +80,15 @@ async def revoke(
         observer.close()
 
 
-def _names(seen: Certificates) -> set[str]:
-    return {told.own.name for told in seen.told.values()} | {each.name for each in seen.clients()}
+def _check_known(network: NetworkDescription, seen: Certificates, name: str) -> None:
+    """Check that somebody has a name.
+
+    :raises TestbedError: nobody has.
+    """
+    known = {network.node_name(number) for number in network.numbers}
+    known |= {told.own.name for told in seen.told.values()}
+    if name not in known | {each.name for each in seen.clients()}:
+        raise TestbedError(
+            f"nobody called {name!r} is seen in network '{network.name}' now; add --unseen to"
+            " revoke the name nevertheless"
+        )

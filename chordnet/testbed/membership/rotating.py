@@ -14,6 +14,7 @@ import time
 
 import attrs
 
+from chordnet.core.base.errors import ChordnetError
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import TestbedError
 from chordnet.survey.findings import Ref, called
@@ -29,7 +30,7 @@ from chordnet.testbed.membership.spreading import (
     spread,
 )
 from chordnet.trust.authority import Authority
-from chordnet.trust.base.errors import IdentityError, Untrusted
+from chordnet.trust.base.errors import IdentityError
 from chordnet.trust.identity import Identity
 from chordnet.trust.issuing import read_request
 
@@ -86,9 +87,10 @@ async def rotate(
     try:
         testbed.say("1. all nodes hear of the new root")
         await spread(testbed, observer, network, authority.bundle, rotation.deadline)
-        testbed.say("2. issuers and operator get certificates of it")
-        await _certify_issuers(rotation, observer)
+        testbed.say("2. operator and issuers get certificates of it")
+        # First, since from then on nodes show certificates of the new root.
         _renew_operator(rotation)
+        await _certify_issuers(rotation, leave=leave)
     finally:
         observer.close()
     testbed.say("3. every node renews its certificate")
@@ -117,40 +119,40 @@ async def _removes_already(rotation: _Rotation) -> bool:
     return any(told.bundle < version and len(told.roots) > 1 for told in seen.told.values())
 
 
-async def _certify_issuers(rotation: _Rotation, observer: Observer) -> None:
-    """Give every issuer that answers a certificate of the new root.
+async def _certify_issuers(rotation: _Rotation, *, leave: bool) -> None:
+    """Give every issuer a certificate of the new root.
 
-    :raises TestbedError: none of them takes one.
+    :param leave: go on if at least one of them takes it.
+    :raises TestbedError: one of them does not.
     """
     testbed, network, authority = rotation.testbed, rotation.network, rotation.authority
     numbers = {network.node_name(number): number for number in network.numbers}
     problems, certified = list[str](), 0
     for name in authority.bundle.issuers:
-        number = numbers.get(name)
-        if number is None:
-            problems.append(f"{name} is no node of this network")
-            continue
         try:
-            request = await testbed.ask(
-                number, lambda client: client.membership.issuer_request(), PATIENCE_S
-            )
-            certificate = authority.certify_issuer(read_request(request), name, time.time())
-            await testbed.ask(
-                number,
-                lambda client, der=certificate: client.membership.certify_issuer(der),  # type: ignore[misc]
-                PATIENCE_S,
-            )
-        except (TestbedError, Untrusted) as problem:
+            await _certify_issuer(rotation, name, numbers.get(name))
+        except ChordnetError as problem:
             problems.append(str(problem))
         else:
             certified += 1
     save_authority(testbed, authority)
-    if not certified:
+    if not certified or (problems and not leave):
         raise TestbedError(
-            f"no issuer has a certificate of the new root: {'; '.join(problems) or 'there is none'}"
+            "not every issuer has a certificate of the new root, so the old one is kept:"
+            f" {'; '.join(problems) or 'there is no issuer'}; run the command again when they"
+            " answer, or add --leave-behind"
         )
     for each in problems:
         testbed.say(each)
+
+
+async def _certify_issuer(rotation: _Rotation, name: str, number: int | None) -> None:
+    if number is None:
+        raise TestbedError(f"{name} is no node that p2pnet has started")
+    ask, authority = rotation.testbed.ask, rotation.authority
+    request = await ask(number, lambda client: client.membership.issuer_request(), PATIENCE_S)
+    certificate = authority.certify_issuer(read_request(request), name, time.time())
+    await ask(number, lambda client: client.membership.certify_issuer(certificate), PATIENCE_S)
 
 
 def _renew_operator(rotation: _Rotation) -> None:
