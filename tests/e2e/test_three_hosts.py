@@ -61,6 +61,8 @@ class Host:
             ["-n", self.namespace, "address", "add", f"{self.address}/24", "dev", inside],
             ["-n", self.namespace, "link", "set", inside, "up"],
             ["-n", self.namespace, "link", "set", "lo", "up"],
+            # A node asks the routes which address others reach it at.
+            ["-n", self.namespace, "route", "add", "default", "dev", inside],
         ):
             assert ip(*words).returncode == 0, words
 
@@ -91,7 +93,6 @@ class Host:
 
     def start(self, *words: str) -> None:
         """Start a node by hand."""
-        program = [sys.executable, "-m", "twisted", "--log-format", "text"]
         program = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
         with self.log.open("ab") as log:
             self.node = subprocess.Popen(
