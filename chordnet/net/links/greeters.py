@@ -28,6 +28,8 @@ from chordnet.net.guard.places import Places
 from chordnet.net.links.protocol import Connection, Handler
 from chordnet.net.links.trusting import (
     NOT_SECURED,
+    Sessions,
+    Vigil,
     check_greeting,
     check_name,
     check_plain_answer,
@@ -53,7 +55,7 @@ from chordnet.wire.greeting import (
 )
 
 
-class Peers(Protocol):
+class Peers(Sessions, Protocol):
     """Takes over connections on which a peer has greeted."""
 
     def refuse(self, node: NodeRef) -> Refuse | None: ...
@@ -65,7 +67,7 @@ class Peers(Protocol):
         """Have ``node`` judged; call ``judged`` with why it is refused, or None."""
 
 
-class Clients(Protocol):
+class Clients(Sessions, Protocol):
     """Takes over connections on which a client has greeted."""
 
     def refuse(self, *, operates: bool = False) -> Refuse | None: ...
@@ -117,6 +119,7 @@ class Door(ServerFactory):
         self._operates = operates
         self._seconds = shared.seconds
         self.places = Places(shared.limits.max_ungreeted, shared.seconds)
+        self._vigil = Vigil(shared, peers, clients)
         self._open = True
 
     @property
@@ -163,6 +166,7 @@ class Door(ServerFactory):
         self._open = False
         for greeter in self.places.holders():
             greeter.abort()
+        self._vigil.stop()
 
 
 class Greeter:

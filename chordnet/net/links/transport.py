@@ -53,6 +53,7 @@ from chordnet.net.links.greeters import peer_hello, who_hello
 from chordnet.net.links.judging import Judging, WhenJudged
 from chordnet.net.links.links import Link, PeerSession
 from chordnet.net.links.protocol import Connection
+from chordnet.net.links.trusting import still_trusted
 from chordnet.net.links.verifying import Verifier
 from chordnet.wire.codec import LONG_OF_PEERS, encode_frame, goes_in_parts
 from chordnet.wire.greeting import CODES, Bye, Refuse, Welcome, judge_node
@@ -122,6 +123,10 @@ class PeerTransport:
             reactor, turn, limits, shared.rng, dial, self._dial_greeted, self._dial_failed
         )
         self._hearsay = Hearsay(limits, shared.seconds())
+        rates = limits.read_frames_per_s, limits.read_bytes_per_s
+        self._pace = partial(Pace, *rates, shared.seconds)
+        too_fast = "{peer} sends too much; it is read more slowly"
+        self._slowed = partial(self._journal.limited, NetMetric.PEERS_SLOWED, too_fast)
         self.teller = b""
         """Identifier of the peer whose messages are being handled; empty outside of that."""
         self._links: dict[bytes, Link] = {}
@@ -370,9 +375,7 @@ class PeerTransport:
             return False
         session = min(callers, key=lambda each: each.since)
         self._sessions.discard(session)
-        if session.link.session is session:
-            session.link.detach()
-        session.say_bye("idle", self._limits.close_timeout_s)
+        self._retire(session)
         return True
 
     def attach(self, connection: Connection, node: NodeRef, *, outgoing: bool) -> PeerSession:
@@ -389,12 +392,7 @@ class PeerTransport:
         self._sessions.add(session)
         thrown_away = partial(self._journal.counters.add, NetMetric.PARTS_DROPPED)
         connection.accept_long(self._parts_room, LONG_OF_PEERS, thrown_away)
-        limits = self._limits
-        pace = Pace(limits.read_frames_per_s, limits.read_bytes_per_s, self._seconds)
-        slowed = "{peer} sends too much; it is read more slowly"
-        connection.reading.keep_pace(
-            pace, partial(self._journal.limited, NetMetric.PEERS_SLOWED, slowed, peer=node.name)
-        )
+        connection.reading.keep_pace(self._pace(), partial(self._slowed, peer=node.name))
         why = connection.give_up_after(self._limits.unacknowledged_s)
         if why and not self._told_why:
             self._told_why = True
@@ -546,12 +544,22 @@ class PeerTransport:
                 looks = 0 if link.active else self._looks.get(raw, 0) + 1
                 self._looks[raw], link.active = looks, False
                 if looks >= _IDLE_LOOKS and link.session is not None:
-                    session = link.session
-                    link.detach()
-                    session.say_bye("idle", self._limits.close_timeout_s)
+                    self._retire(link.session)
             self._forget_empty()
         if self._links or self._contacts:
             self._schedule_sweep()
+
+    def _retire(self, session: PeerSession) -> None:
+        """End a connection in order; the next message makes another one."""
+        if session.link.session is session:
+            session.link.detach()
+        session.say_bye("idle", self._limits.close_timeout_s)
+
+    def look_again(self) -> None:
+        """End the connections with peers whose certificates are not believed any more."""
+        for session in list(self._sessions):
+            if still_trusted(session.connection) is not None:
+                self._retire(session)
 
     def _forget_empty(self) -> bool:
         """Forget links that lead nowhere; return True if there were any."""

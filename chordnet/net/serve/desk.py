@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chordnet.net.links.protocol import Connection
+from chordnet.net.links.trusting import still_trusted
 from chordnet.net.serve.clients import ClientSession
 from chordnet.net.serve.seams import Node
 from chordnet.wire.codec import LONG_OF_CLIENTS
@@ -33,7 +34,7 @@ class ClientDesk:
     def __init__(self, node: Node, leave: Callable[[Callable[[], None]], None]) -> None:
         self.node = node
         self.leave = leave
-        self._sessions: dict[ClientSession, None] = {}
+        self._sessions: dict[ClientSession, Connection] = {}
         """In the order in which they connected."""
         self._parts_room = PartsRoom(node.limits.parts_bytes, node.clock.seconds)
         self._stopped = False
@@ -76,13 +77,20 @@ class ClientDesk:
     def attach(self, connection: Connection) -> ClientSession:
         """Take over a connection on which a client has greeted."""
         session = ClientSession(self, connection)
-        self._sessions[session] = None
+        self._sessions[session] = connection
         connection.accept_long(self._parts_room, LONG_OF_CLIENTS, session.crowded)
         return session
 
     def forget(self, session: ClientSession) -> None:
         """Forget a session."""
         self._sessions.pop(session, None)
+
+    def look_again(self) -> None:
+        """End the connections with clients whose certificates are not believed any more."""
+        for session, connection in list(self._sessions.items()):
+            reason = still_trusted(connection)
+            if reason is not None:
+                session.close("idle", reason)
 
     def stop(self) -> None:
         """Say goodbye to every client."""
