@@ -171,8 +171,8 @@ class HandshakeTests(SecuredCase):
             program.say(encode_frame(Hello("chordnet", 2, "", 0, "client", None, 2)))
             self.net.run(3.2)
             self.assertEqual(self.waiting(), 0)
-            if program.flights > spoilt:  # else it was never damaged
-                self.assertNotIn(WELCOME, program.tags())
+            # Not every byte of a handshake counts, so a member may get in nevertheless.
+            self.assertTrue(begin is ends[0] or WELCOME not in program.tags())
             self.assert_unharmed()
             self.hang_up(program)
 
