@@ -58,7 +58,7 @@ class Pace:
 
 
 def pace_of(limits: NetworkLimits, seconds: Callable[[], float]) -> Pace:
-    """Return the pace of a new connection with a peer."""
+    """Return the pace of a new peer."""
     return Pace(limits.read_frames_per_s, limits.read_bytes_per_s, seconds)
 
 

@@ -390,7 +390,7 @@ class PeerTransport:
         self._sessions.add(session)
         thrown_away = partial(self._journal.counters.add, NetMetric.PARTS_DROPPED)
         connection.accept_long(self._parts_room, LONG_OF_PEERS, thrown_away)
-        pace = pace_of(self._limits, self._seconds)
+        pace = link.pace = link.pace or pace_of(self._limits, self._seconds)
         connection.reading.keep_pace(pace, partial(self._slowed, peer=node.name))
         why = connection.give_up_after(self._limits.unacknowledged_s)
         if why and not self._told_why:
