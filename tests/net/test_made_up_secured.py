@@ -6,145 +6,32 @@ Nobody gets in by it, no node fails, and nobody holds a place for longer than a 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.protocol import Factory, Protocol
-from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.errors import ChordnetError
-from chordnet.core.base.messages import NodeRef, PeerMessage
+from chordnet.core.base.messages import PeerMessage
 from chordnet.net.tls.credentials import Credentials, enrolling_end
 from chordnet.net.tls.end import TlsEnd
 from chordnet.trust.base.subjects import Role
 from chordnet.wire.codec import encode_frame
-from chordnet.wire.framing import FrameDecoder
 from chordnet.wire.greeting import Bye, Hello
-from chordnet.wire.parts import tag_of
 from chordnet.wire.trust.bundles import BundleMessage
 from chordnet.wire.trust.enrolment import JOIN, MAGIC, RENEW, VERSION, Ask, Enrol, Renew
-from tests.net.members import SecuredNetwork, address_of
+from tests.net.programs import GRANTED, WELCOME, Edit, Program, SecuredCase
 from tests.unit.made_up import damaged, encoded, messages
 from tests.unit.trust_support import make_network
 
 TRIES = settings(deadline=None, print_blob=True, max_examples=40)
-WELCOME, GRANTED = 61, 205
-Edit = tuple[int, int, int]
 EDITS = st.lists(
     st.tuples(st.integers(0, 3), st.integers(0, 3000), st.integers(0, 255)), min_size=1, max_size=4
 )
 """What is done to bytes whose contents are by chance: how, at which place, with which byte."""
 
 
-def edited(data: bytes, edits: list[Edit]) -> bytes:
-    """Return bytes with some of them changed, cut off, put in or doubled."""
-    changed = bytearray(data)
-    for kind, at, byte in edits:
-        place = at % (len(changed) + 1)
-        if kind == 0:
-            del changed[place : place + 1 + byte % 8]
-        elif kind == 1:
-            changed[place:place] = bytes([byte])
-        elif kind == 2:
-            changed[place:place] = changed[: 4 * byte]
-        elif place < len(changed):
-            changed[place] ^= byte or 1
-    return bytes(changed)
-
-
 def framed(payload: bytes) -> bytes:
     return len(payload).to_bytes(4) + payload
-
-
-class Program(Protocol):
-    """A program that speaks TLS, and may damage what it sends.
-
-    :param end: its end of TLS.
-    :param edits: what is done to the flight of the handshake with the number ``spoilt``.
-    """
-
-    def __init__(self, end: TlsEnd, edits: list[Edit], spoilt: int) -> None:
-        self.end = end
-        self.edits = edits
-        self.spoilt = spoilt
-        self.flights = 0
-        self.heard = b""
-        self.lost = False
-
-    def connectionMade(self) -> None:
-        self.flush()
-
-    def dataReceived(self, data: bytes) -> None:
-        self.heard += self.end.receive(data)
-        self.flush()
-
-    def connectionLost(self, reason: Any = None) -> None:
-        self.lost = True
-
-    def flush(self) -> None:
-        data = self.end.take()
-        if data:
-            if self.flights == self.spoilt:
-                data = edited(data, self.edits)
-            self.flights += 1
-            self.transport.write(data)
-
-    def tags(self) -> set[int | None]:
-        """Return what it was told, by the tags of the messages."""
-        return {tag_of(frame) for frame in FrameDecoder(1 << 20).feed(self.heard)}
-
-    def say(self, data: bytes) -> None:
-        if not self.lost and self.end.established:
-            self.transport.write(self.end.protect(data))
-
-
-class SecuredCase(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.network = SecuredNetwork(self, 3)
-        self.network.start()
-        self.net = self.network.net
-        self.network.net.run(3.0)
-        self.addCleanup(self.clean)
-
-    def clean(self) -> None:
-        self.assertEqual(self.flushLoggedErrors(), [])
-
-    def wall(self) -> float:
-        return self.network.now
-
-    def credentials(self, name: str) -> Credentials:
-        return Credentials(self.network.trust[name], self.wall)
-
-    def dial(self, end: TlsEnd, edits: list[Edit] | None = None, spoilt: int = -1) -> Program:
-        program = Program(end, edits or [], spoilt)
-        dialler = self.net.dialling_from("10.6.6.6:1")(None, address_of("n1"), 3.0)  # type: ignore[arg-type]
-        dialler.connect(Factory.forProtocol(lambda: program))
-        self.net.run(0.05)
-        return program
-
-    def hang_up(self, program: Program) -> None:
-        if not program.lost:
-            program.transport.abortConnection()
-        self.net.run(0.01)
-
-    def waiting(self) -> int:
-        return len(self.net._factories[address_of("n1")].door.places)  # type: ignore[attr-defined]
-
-    def assert_unharmed(self) -> None:
-        for service in self.network.nodes.values():
-            assert service.node is not None
-            self.assertEqual(service.node.failure, "")
-            errors = {k: v for k, v in service.node.counters().items() if "error" in k and v}
-            self.assertEqual(errors, {})
-        self.assertEqual(self.flushLoggedErrors(), [])
-
-    def assert_serving(self) -> None:
-        self.net.run(20.0)
-        self.assert_unharmed()
-        for name, service in self.network.nodes.items():
-            receipt = self.network.outcome(service.broadcast(f"from-{name}"))
-            self.assertEqual((receipt.recorded, receipt.partial), (3, False))
 
 
 class HandshakeTests(SecuredCase):
@@ -197,20 +84,12 @@ class HandshakeTests(SecuredCase):
 
 
 class InsideTests(SecuredCase):
-    def hello(self, name: str) -> Hello:
-        service = self.network.nodes[name]
-        assert service.node is not None
-        me = service.node.me
-        # Another start of the same node, whose address is not where the node is.
-        other = NodeRef(me.raw, me.incarnation + 1000, "10.6.6.6:1", me.name)
-        return Hello("chordnet", 2, "default", 160, "peer", other, 2)
-
     def test_any_greeting_of_somebody_with_a_certificate_is_answered_or_ends_the_connection(
         self,
     ) -> None:
         visitor = Credentials(self.network.trust.client(Role.READ), self.wall)
         ends = [self.credentials("n2").dial, visitor.dial]
-        near = st.just(encoded(self.hello("n2")))
+        near = st.just(encoded(self.hello("n2", later_ms=1000)))
         greetings = messages(Hello).map(encoded) | damaged(near) | st.binary(max_size=60)
 
         @TRIES
@@ -231,9 +110,7 @@ class InsideTests(SecuredCase):
         # It was certified, and is none of the nodes that run.
         stranger = self.network.authority.identity(Role.PEER, "n9", self.wall())
         credentials = Credentials(stranger, self.wall)
-        raw = self.network.nodes["n1"].node.space.hash(b"n9")  # type: ignore[union-attr]
-        me = NodeRef(raw.to_bytes(20), int(self.wall() * 1000), "10.6.6.6:1", "n9")
-        hello = Hello("chordnet", 2, "default", 160, "peer", me, 2)
+        hello = self.hello("n9")
         payloads = messages(PeerMessage | BundleMessage | Bye).map(encoded)
         programs: list[Program] = []
 
