@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what is done: put, delete, create, lease or get@NODE, put@NODE/MEMBERS for a "
         "write that these have taken before, change@NODE:XY for Y in place of X, X- and -Y for one "
         "less and one more, change@NODE/X=YZ for one made before, that X has installed from Y and "
-        "Z (put@A,get@B,get@C)",
+        "Z; reserve@NODE for the promise of all new keys (put@A,get@B,get@C)",
     )
     add("--nodes", type=int, default=3, metavar="N", help="nodes that keep a store (3)")
     add("--members", type=int, default=3, metavar="R", help="members at the beginning (3)")
