@@ -5,23 +5,33 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, TypedDict
 
 import attrs
 
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.errors import ConfigError
+from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef
 from chordnet.core.node import real_node
+from chordnet.home import COOKIE, make_cookie
 from chordnet.net.base.addresses import Endpoints, client_endpoint
 from chordnet.net.base.arguments import SETTING
-from chordnet.net.base.interfaces import Core, KeyStore, MessageLog, StoreKeeper
+from chordnet.net.base.interfaces import Core, IReactor, KeyStore, MessageLog, StoreKeeper
+from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
-from chordnet.net.runtime.keeping import StoreChoice
+from chordnet.net.base.metrics import NetMetric
+from chordnet.net.base.shared import Shared
+from chordnet.net.base.turn import Turn
+from chordnet.net.runtime.keeping import Storage, StoreChoice
 from chordnet.net.runtime.recorder import Recorder
+from chordnet.net.serve.permissions import Permissions
 from chordnet.settings import NodeSettings
 from chordnet.storage.log.sqlite import Durability
+from chordnet.wire.codec import frame_limit
 
 CoreFactory = Callable[[ProtocolConfig, NodeRef, random.Random], Core]
 
@@ -40,6 +50,8 @@ class Seams:
     :param keys: reads and writes keys, instead of the node's own store.
     :param keeper: where the node's store keeps its part; None for a file in ``state_dir``, or for
         memory.
+    :param cookies: what a client may show besides the node's own cookie: other cookies, and files
+        with some, made if they are missing; the node does without one that cannot be.
     """
 
     rng: random.Random | None = None
@@ -50,6 +62,7 @@ class Seams:
     wall: Callable[[], float] = time.time
     keys: KeyStore | None = None
     keeper: StoreKeeper | None = None
+    cookies: Sequence[Path | bytes] = ()
 
 
 class Keywords(TypedDict, total=False):
@@ -67,6 +80,9 @@ class Keywords(TypedDict, total=False):
     config: ProtocolConfig | None
     rng: random.Random | None
     log: MessageLog | None
+    insecure: bool
+    cookie: str | os.PathLike[str] | None
+    operate_keys: str
     durability: Durability
     history_bytes: int
     history_s: float
@@ -81,6 +97,7 @@ class Keywords(TypedDict, total=False):
     store: StoreChoice
     keys: KeyStore | None
     keeper: StoreKeeper | None
+    cookies: Sequence[Path | bytes]
 
 
 def with_keywords(
@@ -100,6 +117,69 @@ def with_keywords(
         attrs.evolve(settings or NodeSettings(), **keywords),
         attrs.evolve(seams or Seams(), **passed),
     )
+
+
+def shared_of(
+    settings: NodeSettings, seams: Seams, reactor: IReactor, journal: Journal, me: NodeRef
+) -> Shared:
+    """Return what the parts of a node's runtime share."""
+    return Shared(
+        reactor=reactor,
+        turn=Turn(reactor, partial(journal.failure, NetMetric.TURN_ERRORS)),
+        me=me,
+        network=settings.network,
+        space=IdentifierSpace(settings.config.bits),
+        journal=journal,
+        limits=settings.limits,
+        frame_limit=frame_limit(settings.config.max_body_bytes),
+        rng=seams.rng or random.Random(),
+        seconds=seams.seconds,
+        wall=seams.wall,
+        endpoints=seams.endpoints,
+        operate_keys=settings.operate_keys,
+    )
+
+
+def storage_of(
+    settings: NodeSettings, seams: Seams, warn: Callable[[str], None], rng: random.Random
+) -> Storage:
+    """Return what keeps a node's files, not yet opened.
+
+    :param warn: called with one line about what an operator may have to look after.
+    """
+    return Storage(
+        settings.state_dir,
+        warn,
+        seams.wall,
+        seams.log,
+        settings.durability,
+        settings.history_bytes,
+        settings.history_s,
+        rng,
+        settings.store,
+        seams.keeper,
+    )
+
+
+def permissions_of(
+    settings: NodeSettings, seams: Seams, ports: Collection[int], journal: Journal
+) -> Permissions:
+    """Return what decides what a client may do at the node, with its cookies.
+
+    :param ports: where clients reach the node.
+    :raises ConfigError: its own cookie cannot be read or made.
+    """
+    cookies = []
+    if settings.cookie is not None:
+        cookies.append(make_cookie(Path(settings.cookie)))
+    elif settings.state_dir is not None:
+        cookies.append(make_cookie(Path(settings.state_dir) / COOKIE))
+    for each in seams.cookies:
+        try:
+            cookies.append(make_cookie(each) if isinstance(each, Path) else each)
+        except ConfigError as problem:
+            journal.warn("goes on without a cookie: {why}", why=str(problem))
+    return Permissions(cookies, ports, seams.wall)
 
 
 _SEAMS = {field.name for field in attrs.fields(Seams)}

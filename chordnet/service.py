@@ -31,6 +31,7 @@ from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
 from chordnet.net.base.addresses import (
     advertised_address,
     checked_advertise,
+    parse_address,
 )
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.callbacks import call
@@ -42,22 +43,26 @@ from chordnet.net.base.interfaces import (
 )
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.metrics import NetMetric
-from chordnet.net.base.shared import Shared
-from chordnet.net.base.turn import Turn
 from chordnet.net.handles.watching import KeyWatch
-from chordnet.net.links.listening import server_endpoint
+from chordnet.net.links.listening import confined, server_endpoint
 from chordnet.net.observe.hooks import Hooks, Subscription
 from chordnet.net.runtime.delivery import Delivery
-from chordnet.net.runtime.keeping import Storage
 from chordnet.net.runtime.lifetime import Lifetime
 from chordnet.net.runtime.node import LocalNode
 from chordnet.net.runtime.settling import Settling
 from chordnet.net.serve.reading import open_reader, trace_of
 from chordnet.net.store.runner import StoreRunner
 from chordnet.net.store.state import all_held_keys, whole_state
-from chordnet.seams import Keywords, Seams, recorder_of, with_keywords
+from chordnet.seams import (
+    Keywords,
+    Seams,
+    permissions_of,
+    recorder_of,
+    shared_of,
+    storage_of,
+    with_keywords,
+)
 from chordnet.settings import NodeSettings
-from chordnet.wire.codec import frame_limit
 from chordnet.wire.rpc import (
     DeleteKey,
     GetKey,
@@ -83,8 +88,8 @@ class ChordService(MultiService):
 
     :param reactor: ``IReactorTCP`` and ``IReactorTime``.
     :param listen: where peers and clients connect: a server endpoint's description
-        (``"tcp:7001"``, ``"tcp:0:interface=127.0.0.1"``) or an ``IStreamServerEndpoint``; by
-        default the port of the settings, 7001.
+        (``"tcp:7001"``, ``"tcp:0:interface=192.0.2.7"``) or an ``IStreamServerEndpoint``; by
+        default the port of the settings, 7001. Without an interface it is this machine alone.
     :param peers: addresses of nodes to join through, ``"host:port"`` or ``"tcp:host:port"``.
     :param settings: the settings of the node; ``listen`` and ``peers`` given here override them.
     :param seams: parts that a test or an embedding program replaces.
@@ -111,7 +116,11 @@ class ChordService(MultiService):
         - limits: what connections may cost.
         - leave_timeout_s: how long a stop waits for the ordered leave.
         - debug: log single messages too.
-        - rng, log, core, endpoints, seconds, wall, keys, keeper: see :class:`Seams`.
+        - insecure: let other machines reach the node although it has no identity.
+        - cookie: the file whose content a client shows to operate the node; by default ``cookie``
+          in ``state_dir``.
+        - operate_keys: keys that begin so are written by operators alone.
+        - rng, log, core, endpoints, seconds, wall, keys, keeper, cookies: see :class:`Seams`.
 
     :raises ConfigError: a setting is unusable; the text says which and what is accepted.
     """
@@ -141,6 +150,8 @@ class ChordService(MultiService):
         self._rng = seams.rng or random.Random()
         self._recorder = recorder_of(settings, seams)
         listen = settings.listen if listen is None else listen
+        if isinstance(listen, str) and not (settings.secured or settings.insecure):
+            listen = confined(listen)
         self._endpoint = server_endpoint(reactor, listen)
         self._listen_text = str(listen)
         self.journal = Journal(
@@ -150,18 +161,8 @@ class ChordService(MultiService):
         self._hooks.on(Joined, lambda _effect: self._active.tell(None))
         self._hooks.on(StatusChanged, self._status_changed)
         self._leave_requested: Callable[[], object] = _nothing
-        self._storage = Storage(
-            settings.state_dir,
-            lambda text: self.journal.warn("{what}", what=text),
-            seams.wall,
-            seams.log,
-            settings.durability,
-            settings.history_bytes,
-            settings.history_s,
-            self._rng,
-            settings.store,
-            seams.keeper,
-        )
+        warn = partial(self.journal.warn, "{what}")
+        self._storage = storage_of(settings, seams, lambda text: warn(what=text), self._rng)
         self._begun, self._active = Waiters(), Waiters()
         self._settling = Settling(reactor, seams.seconds, self._running)
         # A life that has not begun: it has no node, and and startService replaces it.
@@ -211,6 +212,7 @@ class ChordService(MultiService):
 
     def _make_node(self, host: IAddress, state: NodeState, log: MessageLog) -> LocalNode:
         settings, seams = self.settings, self.seams
+        security = settings.security(getattr(host, "host", None))
         address = advertised_address(host, checked_advertise(settings.advertise))
         name = settings.name or address
         self.journal.source = name  # until now lines name what the node listens on
@@ -218,20 +220,12 @@ class ChordService(MultiService):
         raw = space.raw(space.hash(name.encode()))
         me = NodeRef(raw, state.next_incarnation(), address, name)
         make_core = self._recorder or seams.core
-        shared = Shared(
-            reactor=self._reactor,
-            turn=Turn(self._reactor, partial(self.journal.failure, NetMetric.TURN_ERRORS)),
-            me=me,
-            network=settings.network,
-            space=space,
-            journal=self.journal,
-            limits=settings.limits,
-            frame_limit=frame_limit(settings.config.max_body_bytes),
+        shared = attrs.evolve(
+            shared_of(settings, seams, self._reactor, self.journal, me),
             rng=self._rng,
-            seconds=seams.seconds,
-            wall=seams.wall,
-            endpoints=seams.endpoints,
+            security=security,
         )
+        ports = {getattr(host, "port", 0), parse_address(address)[1]}
         core = make_core(settings.config, me, self._rng)
         keeper, kept = self._storage.open_store()
         of_store = partial(settings.of_store, name)
@@ -247,6 +241,7 @@ class ChordService(MultiService):
             store=lambda node: (
                 seams.keys or StoreRunner(shared, keys, kept, keeper, node, anew=anew)
             ),
+            permissions=permissions_of(settings, seams, ports, self.journal),
         )
 
     def _status_changed(self, change: StatusChanged) -> None:

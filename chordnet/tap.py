@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
@@ -22,6 +23,7 @@ from twisted.python.usage import Options as TwistedOptions
 from twisted.python.usage import UsageError
 
 from chordnet.core.base.errors import ChordnetError, ConfigError
+from chordnet.home import COOKIE, home_directory
 from chordnet.kinds import Addresses, Flag
 from chordnet.net.links.listening import check_port
 from chordnet.service import ChordService
@@ -243,14 +245,25 @@ def makeService(options: Options) -> MultiService:
 
     settings = options.settings
     try:
-        node = ChordService(reactor, settings=settings)
+        settings.security(settings.bound)
+        node = ChordService(reactor, settings=settings, cookies=_own_cookies(settings))
         if _starts_in_the_background(getattr(options, "parent", None)):
-            check_port(settings.port, settings.interface)
+            check_port(settings.port, settings.bound)
             node.check_storage()
     except ChordnetError as error:
         _refuse(str(error))
     sys.excepthook = _report
     return NodeProcess(node, reactor)
+
+
+def _own_cookies(settings: NodeSettings) -> list[Path]:
+    """Return the cookie that the user's programs share, for a node that is given none."""
+    if settings.cookie is not None:
+        return []
+    try:
+        return [home_directory(os.environ) / COOKIE]
+    except ConfigError:  # this user has no home directory
+        return []
 
 
 def _starts_in_the_background(twistd: Mapping[str, object] | None) -> bool:

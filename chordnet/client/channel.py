@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from chordnet.client.calls import Call, error_of
+from chordnet.client.cookies import Cookies
 from chordnet.core.base.errors import (
     Busy,
     ChordnetError,
@@ -85,6 +86,7 @@ class Channel:
 
     :param addresses: ``host:port`` each; tried in this order, beginning with the last one used.
     :param network: the network's name; empty for any.
+    :param cookies: what is shown of them to each node.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Channel:
         network: str,
         limits: NetworkLimits,
         endpoints: Endpoints,
+        cookies: Cookies,
     ) -> None:
         self._reactor = reactor
         self._addresses = tuple(addresses)
@@ -101,6 +104,7 @@ class Channel:
         self._network = network
         self._limits = limits
         self._endpoints = endpoints
+        self._cookies = cookies
         self._turn = Turn(reactor, _failed_inside)
         self._rid = 0
         self._waiting: dict[int, _Waiting] = {}
@@ -222,7 +226,7 @@ class Channel:
         self._dial = Dial(
             DialSettings(self._reactor, self._turn, self._limits, _LONGEST, self._endpoints),
             address=self.address,
-            hello=client_hello(self._network),
+            hello=client_hello(self._network, self._cookies.shown(self.address)),
             greeted=self._greeted,
             failed=self._not_connected,
         )
@@ -301,7 +305,7 @@ class Channel:
 
     def _answer(self, waiting: _Waiting, reply: ServerReply) -> None:
         if isinstance(reply, Failure):
-            waiting.answer.errback(error_of(reply))
+            waiting.answer.errback(self._cookies.explained(error_of(reply)))
         elif isinstance(reply, waiting.call.replies):
             value = waiting.call.value(reply)
             if isinstance(value, ChordnetError):

@@ -7,6 +7,7 @@ sent have a limit, too (``send_buffer_bytes``): beyond it a call fails immediate
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args, overload
 
@@ -27,6 +28,7 @@ from chordnet.client.calls import (
     VACATE,
 )
 from chordnet.client.channel import Channel
+from chordnet.client.cookies import Cookies
 from chordnet.client.following import Following, Listing
 from chordnet.client.keys import KeyCalls
 from chordnet.client.pages import Pages
@@ -86,6 +88,8 @@ class P2PNetClient:
     :param limits: what the connection may cost.
     :param endpoints: makes the client endpoints that nodes are dialled with.
     :param history: records what is asked of keys, and what comes of it.
+    :param cookie: the file with the node's cookie, or its bytes, for calls that operate a node; by
+        default those in ``CHORDNET_HOME`` are shown to nodes of this machine.
     :raises ConfigError: an address or another setting is unusable; the text says which.
     """
 
@@ -101,6 +105,7 @@ class P2PNetClient:
         limits: NetworkLimits | None = None,
         endpoints: Endpoints = client_endpoint,
         history: ClientHistory | None = None,
+        cookie: str | os.PathLike[str] | bytes | Cookies | None = None,
     ) -> None:
         addresses, reactor = _split((address, *more), reactor)
         SETTING.text("network", network)
@@ -110,12 +115,14 @@ class P2PNetClient:
         SETTING.methods("reactor", self._reactor, ("seconds", "callLater"), _EXAMPLE)
         SETTING.instance("limits", limits, NetworkLimits, optional=True)
         SETTING.instance("history", history, ClientHistory, optional=True)
+        SETTING.instance("cookie", cookie, str, os.PathLike, bytes, Cookies, optional=True)
         self._timeout_s = timeout_s
         self._send_timeout_s = send_timeout_s
         self.addresses = tuple(addresses)
         """The addresses, ``host:port`` each, in the order in which they are tried."""
+        cookies = cookie if isinstance(cookie, Cookies) else Cookies(cookie, network)
         self._channel = Channel(
-            self._reactor, addresses, network, limits or NetworkLimits(), endpoints
+            self._reactor, addresses, network, limits or NetworkLimits(), endpoints, cookies
         )
         self._keys = KeyCalls(self._channel, history)
 
@@ -298,7 +305,8 @@ class P2PNetClient:
         :param timeout_s: seconds that the node may take.
 
         Not done, and never will be: :class:`Conflict` (another version, see ``present``),
-        :class:`Unavailable`, :class:`NoStore`, :class:`NotInRing`, :class:`InvalidKey`,
+        :class:`Unavailable`, :class:`NoStore`, :class:`NotInRing`, :class:`NotPermitted`,
+        :class:`InvalidKey`,
         :class:`InvalidValue`, and what every call may fail with. Not known: :class:`Unconfirmed`,
         also if the answer of the node does not come, and :class:`Untold` when it is asked for again
         after that.

@@ -14,6 +14,7 @@ from chordnet.client import calls as asked
 from chordnet.net.serve.calls import BY_REQUEST, CALLS, Role
 from chordnet.net.serve.desk import ClientDesk
 from chordnet.wire.codec import encode_frame, read_reply
+from chordnet.wire.cookies import show
 from chordnet.wire.rpc import (
     REPLIES,
     ClientRequest,
@@ -24,7 +25,7 @@ from chordnet.wire.rpc import (
     Unfollow,
 )
 from chordnet.wire.watches import WatchKey
-from tests.net.test_service import ServiceCase
+from tests.net.test_service import COOKIE, ServiceCase
 
 PAGE = (Path(__file__).parents[2] / "docs" / "wire-format.md").read_text("utf-8")
 ROWS = re.findall(r"^\| 1\d\d \| `(\w+)` \| [^|]+ \| (\w+) \| (.*) \|$", PAGE, re.M)
@@ -91,9 +92,10 @@ class SessionTests(ServiceCase):
 
     def test_what_fails_unexpectedly_leaves_no_request_in_flight_behind(self) -> None:
         (service,) = self.ring(1)
-        desk = ClientDesk(service.node, lambda _left: 1 / 0)
+        node = service.node
+        desk = ClientDesk(node, lambda _left: 1 / 0, node.permissions)
         line = Line()
-        session = desk.attach(line)
+        session = desk.attach(line, show([COOKIE], node.wall(), 7001))
         session.frames([encode_frame(LeaveRing(1))[4:]])
         self.assertEqual([type(sent) for sent in line.sent], [Failure])
         self.assertIn("an error inside the node", line.sent[0].text)

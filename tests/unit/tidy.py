@@ -63,13 +63,14 @@ _ARROWS = {
     "settings": "core.base core.store.base core.store.begin kinds net.base net.runtime "
     "storage.base storage.log",
     "sources": "core.base settings",
-    "seams": "core core.base net.base net.runtime settings storage.log",
+    "home": "core.base storage.base",
+    "seams": "core core.base home net.base net.runtime net.serve settings storage.log wire",
     "service": "core.base net.base net.handles net.links net.observe net.runtime net.serve "
     "net.store seams settings wire",
-    "client": "core.base judge.store net.base net.handles net.links wire",
+    "client": "core.base home judge.store net.base net.handles net.links wire",
     "server": "service",
     "healthcheck": "",
-    "tap": "core.base kinds net.links service settings sources",
+    "tap": "core.base home kinds net.links service settings sources",
     "testing": "core.base core.log net.base service",
     "recipes": "core.base wire",
     "sim.world": "core core.base judge",
@@ -85,9 +86,9 @@ _ARROWS = {
     "survey": "core.base judge wire",
     "survey.store": "core.base core.store.base survey wire",
     "draw": "core.base survey survey.store wire",
-    "testbed.base": "survey",
+    "testbed.base": "core.base home survey",
     "testbed.engines": "survey testbed.base",
-    "testbed.actions": "core.base survey survey.store testbed.base testbed.engines wire",
+    "testbed.actions": "core.base home survey survey.store testbed.base testbed.engines wire",
     "cli.base": "client core.base draw survey testbed.actions testbed.base testbed.engines wire",
     "cli.commands": "cli.base draw judge survey survey.store testbed.actions testbed.base wire",
     "cli.store": "cli.base core.base core.store.base draw storage storage.store survey "
@@ -164,7 +165,9 @@ METHODS = {
     "chordnet.sim.world.network.Network": 38,
 }
 BODIES: dict[str, int] = {}
-PARAMETERS: dict[str, int] = {}
+PARAMETERS: dict[str, int] = {
+    "chordnet.client.client.P2PNetClient": 9,
+}
 # fmt: on
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from chordnet.core.base import messages as core
 from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
 from chordnet.wire import codec, greeting, orders, rpc, stores, watches
+from chordnet.wire.cookies import Shown
 from chordnet.wire.stores import HeldKey
 
 RAW = bytes(range(20))
@@ -48,7 +49,10 @@ KEY_MEMBER = stores.KeyMember(
 )
 KEY_MEMBERS = stores.KeyMembers(63, 1, 4, [KEY_MEMBER])
 
+SHOWN = Shown(1760000000, 7001, [bytes(32)])
+
 GREETINGS: list[Any] = [
+    greeting.Hello("chordnet", 1, "", 0, "client", None, 0, SHOWN),
     greeting.Hello("chordnet", 1, "default", 160, "peer", NODE, 1),
     greeting.Hello("chordnet", 1, "", 0, "client"),
     greeting.Welcome(1, NODE, "default", 160),

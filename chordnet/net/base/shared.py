@@ -37,3 +37,7 @@ class Shared:
     wall: Callable[[], float] = time.time
     """Returns the wall clock in seconds since 1970."""
     endpoints: Endpoints = client_endpoint
+    operate_keys: str = ""
+    """Keys that begin so are written by operators alone; empty for none."""
+    security: str = "loopback"
+    """Who can reach the node, as its status says: ``loopback``, ``insecure`` or ``secured``."""

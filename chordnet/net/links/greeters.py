@@ -24,6 +24,7 @@ from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
 from chordnet.net.links.protocol import Connection, Handler
 from chordnet.wire.codec import read_answer, read_hello
+from chordnet.wire.cookies import Shown
 from chordnet.wire.greeting import (
     CLIENT,
     MAGIC,
@@ -58,7 +59,8 @@ class Clients(Protocol):
     """Takes over connections on which a client has greeted."""
 
     def refuse(self) -> Refuse | None: ...
-    def attach(self, connection: Connection) -> Handler: ...
+    def attach(self, connection: Connection, shown: Shown | None) -> Handler:
+        """Take over; ``shown`` is what the client has shown of its cookies."""
 
 
 class Door(ServerFactory):
@@ -212,7 +214,7 @@ class Greeter:
         assert version is not None
         connection.send(Welcome(version, door.me, door.network, door.space.bits))
         if hello.role == CLIENT:
-            connection.handler = door.clients.attach(connection)
+            connection.handler = door.clients.attach(connection, hello.shown)
         else:
             assert hello.node is not None
             connection.handler = door.peers.attach(connection, hello.node, outgoing=False)
@@ -357,6 +359,6 @@ def peer_hello(me: NodeRef, network: str, bits: int) -> Hello:
     return Hello(MAGIC, VERSION, network, bits, PEER, me, OLDEST_VERSION)
 
 
-def client_hello(network: str) -> Hello:
+def client_hello(network: str, shown: Shown | None = None) -> Hello:
     """Return the greeting of a client, which fits any network when ``network`` is empty."""
-    return Hello(MAGIC, VERSION, network, 0, CLIENT, None, OLDEST_VERSION)
+    return Hello(MAGIC, VERSION, network, 0, CLIENT, None, OLDEST_VERSION, shown)

@@ -11,6 +11,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.python.failure import Failure
 
 from chordnet.core.base.errors import ChordnetError, ConfigError, NotInRing
+from chordnet.net.base.addresses import LOOPBACK
 from chordnet.net.base.arguments import SETTING
 from chordnet.net.base.interfaces import IReactor
 from chordnet.net.links.greeters import Door
@@ -62,6 +63,14 @@ def check_port(port: int, interface: str | None) -> None:
         problem = start_problem(Failure(CannotListenError(host, port, error)), "")
         assert problem is not None
         raise problem from None
+
+
+def confined(listen: str) -> str:
+    """Return a description that names no interface with that of this machine alone."""
+    kind, _colon, rest = listen.partition(":")
+    if kind not in ("tcp", "tcp4", "tcp6") or "interface=" in rest:
+        return listen
+    return rf"{listen}:interface=\:\:1" if kind == "tcp6" else f"{listen}:interface={LOOPBACK}"
 
 
 _HINTS = {

@@ -61,6 +61,7 @@ from chordnet.net.observe.views import Views, broadcast_failure, lookup_failure
 from chordnet.net.runtime.history import History
 from chordnet.net.runtime.keeping import recent_messages
 from chordnet.net.runtime.runner import Runner, Surroundings
+from chordnet.net.serve.permissions import Permissions
 from chordnet.net.store.counts import held
 from chordnet.net.store.keys import NO_STORE, Keys
 from chordnet.net.store.orders import StoreOrders
@@ -84,6 +85,7 @@ class LocalNode:
     """Ties one core to its connections, its log and its subscribers.
 
     :param keep_peers: called with the peers worth keeping on disk.
+    :param permissions: what each client may do.
     :param store: makes what reads and writes keys, for this node; None if it keeps no store.
     """
 
@@ -97,8 +99,10 @@ class LocalNode:
         hooks: Hooks | None = None,
         keep_peers: Callable[[list[NodeRef]], None] = lambda _peers: None,
         store: Callable[[LocalNode], KeyStore | StoreRunner] | None = None,
+        permissions: Permissions | None = None,
     ) -> None:
         self._shared = shared
+        self.permissions = permissions or Permissions()
         self.me = shared.me
         self.core = core
         self.network = shared.network
@@ -298,6 +302,7 @@ class LocalNode:
             counters=self.counters(),
             reason=self.reason,
             joined=self.active and self.core.has_joined,
+            security=self._shared.security,
         )
 
     def counters(self) -> dict[str, int]:

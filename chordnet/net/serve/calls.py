@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 
 from chordnet.core.base.outcomes import Entry, StaleEntry
 from chordnet.net.observe.accounts import history, trails
+from chordnet.net.serve.permissions import Role
 from chordnet.net.serve.reading import ReceivedReader, position_of, trace_of
 from chordnet.net.serve.seams import Asker, Node
 from chordnet.wire.orders import (
@@ -61,12 +62,6 @@ from chordnet.wire.rpc import (
 )
 from chordnet.wire.watches import GetHeldKeys, HeldKeysReply, StaleReply, WatchKey
 
-Role = Literal["read", "send", "operate"]
-"""What a client must be allowed to do: see what the node sees, keys included; broadcast, and write
-keys; change the node itself.
-
-So far every client is allowed everything."""
-
 _ABOUT = 64
 """Bytes of a reply with a key's value, besides that."""
 
@@ -80,9 +75,12 @@ class Call:
     request: type
     handler: Handler
     role: Role
+    """What the client needs."""
     long: bool = False
     """The reply may be long: it is flushed before the next request is handled, so that a client
     that does not read its replies is noticed."""
+    doing: str = "asking this node"
+    """What it does, in words that a refusal and the log begin with."""
 
 
 # ---- handlers -------------------------------------------------------------------------------
@@ -160,7 +158,8 @@ def get_key(asker: Asker, request: GetKey) -> None:
 
 def write_key(asker: Asker, request: PutKey | DeleteKey) -> None:
     """Write or delete a key; the receipt is the reply."""
-    asker.later(request.rid, WrittenReply, asker.node.keys.ask, request)
+    ask = partial(asker.node.keys.ask, operates=asker.access.covers("operate"))
+    asker.later(request.rid, WrittenReply, ask, request)
 
 
 def get_store_state(asker: Asker, request: GetStoreState) -> ServerReply:
@@ -237,28 +236,28 @@ def _span(node: Node, request: GetMessages | GetTrails) -> tuple[int, int]:
 # ---- the table ------------------------------------------------------------------------------
 
 CALLS = (
-    Call(SendMessage, send_message, "send"),
+    Call(SendMessage, send_message, "send", doing="sending a message"),
     Call(GetMessages, get_messages, "read", long=True),
     Call(Follow, follow, "read"),
     Call(Unfollow, unfollow, "read"),
     Call(GetStatus, get_status, "read"),
     Call(Lookup, lookup, "read"),
-    Call(LeaveRing, leave_ring, "operate"),
+    Call(LeaveRing, leave_ring, "operate", doing="making the node leave"),
     Call(GetTrace, get_trace, "read"),
     Call(GetHistory, get_history, "read", long=True),
     Call(GetTrails, get_trails, "read", long=True),
-    Call(BeginRing, begin_ring, "operate"),
+    Call(BeginRing, begin_ring, "operate", doing="making the node create a ring"),
     Call(GetKey, get_key, "read"),
-    Call(PutKey, write_key, "send"),
-    Call(DeleteKey, write_key, "send"),
+    Call(PutKey, write_key, "send", doing="writing a key"),
+    Call(DeleteKey, write_key, "send", doing="deleting a key"),
     Call(GetStoreState, get_store_state, "read", long=True),
-    Call(VacateSeats, vacate_seats, "operate"),
+    Call(VacateSeats, vacate_seats, "operate", doing="making the node give up its slots"),
     Call(CanStop, can_stop, "read"),
     Call(InspectKey, inspect_key, "read"),
     Call(WatchKey, watch_key, "read"),
     Call(GetHeldKeys, get_held_keys, "read", long=True),
-    Call(RecoverSlots, recover_slots, "operate"),
-    Call(BeginStore, begin_store, "operate"),
-    Call(SetStoreAside, set_store_aside, "operate"),
+    Call(RecoverSlots, recover_slots, "operate", doing="recovering slots of the store"),
+    Call(BeginStore, begin_store, "operate", doing="beginning a store"),
+    Call(SetStoreAside, set_store_aside, "operate", doing="setting the node's store aside"),
 )
 BY_REQUEST: dict[type, Call] = {call.request: call for call in CALLS}

@@ -11,8 +11,10 @@ from collections.abc import Callable
 
 from chordnet.net.links.protocol import Connection
 from chordnet.net.serve.clients import ClientSession
+from chordnet.net.serve.permissions import Permissions
 from chordnet.net.serve.seams import Node
 from chordnet.wire.codec import LONG_OF_CLIENTS
+from chordnet.wire.cookies import Shown
 from chordnet.wire.greeting import Refuse
 from chordnet.wire.parts import PartsRoom
 
@@ -27,11 +29,18 @@ class ClientDesk:
 
     :param node: answers their requests.
     :param leave: makes the whole node leave in order and stop; calls back when it has left.
+    :param permissions: what each client may do.
     """
 
-    def __init__(self, node: Node, leave: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        leave: Callable[[Callable[[], None]], None],
+        permissions: Permissions | None = None,
+    ) -> None:
         self.node = node
         self.leave = leave
+        self._permissions = permissions or Permissions()
         self._sessions: dict[ClientSession, None] = {}
         """In the order in which they connected."""
         self._parts_room = PartsRoom(node.limits.parts_bytes, node.clock.seconds)
@@ -66,9 +75,12 @@ class ClientDesk:
         session.close("idle", "no request came for a while, and other clients are waiting")
         return True
 
-    def attach(self, connection: Connection) -> ClientSession:
-        """Take over a connection on which a client has greeted."""
-        session = ClientSession(self, connection)
+    def attach(self, connection: Connection, shown: Shown | None = None) -> ClientSession:
+        """Take over a connection on which a client has greeted.
+
+        :param shown: what it has shown of its cookies.
+        """
+        session = ClientSession(self, connection, self._permissions.access(shown))
         self._sessions[session] = None
         connection.accept_long(self._parts_room, LONG_OF_CLIENTS, session.crowded)
         return session
