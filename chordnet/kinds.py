@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import attrs
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 
 from chordnet.core.base.errors import ConfigError
 from chordnet.core.base.naming import usable_name
@@ -193,6 +194,40 @@ class Names:
                 raise ConfigError(f"{what} must be names of nodes; {shown(name)} is none")
         if len(set(value)) < len(value) or len(value) > self.most:
             raise ConfigError(f"{what} must be at most {self.most} different names")
+
+
+@attrs.frozen
+class OwnPort:
+    """A port of this machine, ``[ADDRESS:]PORT``; without an address that of this machine alone."""
+
+    def read(self, what: str, value: Any) -> str:
+        """Return the text."""
+        self.check(what, value)
+        return str(value)
+
+    def check(self, what: str, value: Any) -> None:
+        """Require such a text, or None for the default."""
+        SETTING.instance(what, value, str, optional=True)
+        if value is not None:
+            read_own_port(what, value)
+
+
+def read_own_port(what: str, text: str) -> tuple[str, int]:
+    """Return the address and the port of ``[ADDRESS:]PORT``.
+
+    :raises ConfigError: it is none.
+    """
+    whole = f"127.0.0.1:{text}" if text.isascii() and text.isdigit() else text
+    try:
+        host, port = parse_address(whole.replace("localhost:", "127.0.0.1:"), any_port=True)
+    except ConfigError:
+        host, port = "", 0
+    if not isIPAddress(host) and not isIPv6Address(host):
+        raise ConfigError(
+            f"{what} must be a port, or an IP address of this machine and a port, such as 9101 or"
+            f" 10.0.0.5:9101, not {shown(text)}"
+        )
+    return host, port
 
 
 def addresses(value: Any) -> tuple[str, ...]:

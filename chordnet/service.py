@@ -14,55 +14,48 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, Unpack, get_args, overload
+from typing import Any, Literal, Self, Unpack, get_args, overload
 
 import attrs
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IAddress, IStreamServerEndpoint
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python.failure import Failure
 
 from chordnet.core.base.effects import Joined, StatusChanged
 from chordnet.core.base.errors import ChordnetError, ConfigError, LocalProtocolError, NotInRing
-from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.limits import OPERATION_S, RECOVERY_S
-from chordnet.core.base.messages import NodeRef, Status
+from chordnet.core.base.messages import Status
 from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
-from chordnet.net.base.addresses import (
-    advertised_address,
-    checked_advertise,
-    parse_address,
-)
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.callbacks import call
 from chordnet.net.base.deferreds import Waiters, from_call, from_callback
 from chordnet.net.base.interfaces import (
     IReactor,
-    MessageLog,
-    NodeState,
 )
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.handles.watching import KeyWatch
-from chordnet.net.links.listening import confined, server_endpoint
+from chordnet.net.links.listening import server_endpoint
 from chordnet.net.observe.hooks import Hooks, Subscription
 from chordnet.net.runtime.delivery import Delivery
 from chordnet.net.runtime.lifetime import Lifetime
 from chordnet.net.runtime.node import LocalNode
 from chordnet.net.runtime.settling import Settling
 from chordnet.net.serve.reading import open_reader, trace_of
-from chordnet.net.store.runner import StoreRunner
 from chordnet.net.store.state import all_held_keys, whole_state
+from chordnet.net.tls.credentials import credentials_of
 from chordnet.seams import (
     Keywords,
+    Maker,
     Seams,
-    permissions_of,
+    name_of,
     recorder_of,
-    shared_of,
     storage_of,
     with_keywords,
 )
 from chordnet.settings import NodeSettings
+from chordnet.web.opening import web_port
 from chordnet.wire.rpc import (
     DeleteKey,
     GetKey,
@@ -99,6 +92,8 @@ class ChordService(MultiService):
           (*seeking*). A node without peers creates a ring immediately.
         - name: the node's name, whose hash is its identifier; by default the address that it
           advertises. Every node of a network needs its own.
+        - identity: the node's certificate and key, or the directory that they are in: the node
+          lets in members of its network alone, over TLS, and has the name of its certificate.
         - network: the name of the network; nodes of different networks do not talk to each other.
         - advertise: how others reach this node, ``"host:port"`` or ``"host"``; by default the
           interface that it listens on, or this machine's own address if it listens on all.
@@ -113,12 +108,13 @@ class ChordService(MultiService):
           without peers that holds keys is its own.
         - store: where it holds keys for others: ``"auto"`` (in ``state_dir``, if it has one),
           ``"memory"``, or ``"none"``, so that it only asks other nodes.
+        - http: where ``/metrics``, ``/ready``, ``/live`` and ``/status`` are served, a port or
+          ``"ADDRESS:PORT"``; None for nowhere.
         - limits: what connections may cost.
         - leave_timeout_s: how long a stop waits for the ordered leave.
         - debug: log single messages too.
         - insecure: let other machines reach the node although it has no identity.
-        - cookie: the file whose content a client shows to operate the node; by default ``cookie``
-          in ``state_dir``.
+        - cookie: the file whose content a client shows to operate the node.
         - operate_keys: keys that begin so are written by operators alone.
         - rng, log, core, endpoints, seconds, wall, keys, keeper, cookies: see :class:`Seams`.
 
@@ -149,20 +145,18 @@ class ChordService(MultiService):
         self.settings, self.seams = settings, seams
         self._rng = seams.rng or random.Random()
         self._recorder = recorder_of(settings, seams)
-        listen = settings.listen if listen is None else listen
-        if isinstance(listen, str) and not (settings.secured or settings.insecure):
-            listen = confined(listen)
+        self.credentials = credentials_of(settings.identity, seams.wall, peer=True)
+        """What the node shows of itself, and whom it believes; None if it is not secured."""
+        listen = settings.listening(listen)
         self._endpoint = server_endpoint(reactor, listen)
         self._listen_text = str(listen)
-        self.journal = Journal(
-            reactor.seconds, settings.name or self._listen_text, debug=settings.debug
-        )
+        name = name_of(settings, self.credentials)
+        self.journal = Journal(reactor.seconds, name or self._listen_text, debug=settings.debug)
         self._hooks = Hooks(self.journal)
         self._hooks.on(Joined, lambda _effect: self._active.tell(None))
         self._hooks.on(StatusChanged, self._status_changed)
-        self._leave_requested: Callable[[], object] = _nothing
-        warn = partial(self.journal.warn, "{what}")
-        self._storage = storage_of(settings, seams, lambda text: warn(what=text), self._rng)
+        self._leave_requested: Callable[[], object] = lambda: None
+        self._storage = storage_of(settings, seams, self.journal, self._rng)
         self._begun, self._active = Waiters(), Waiters()
         self._settling = Settling(reactor, seams.seconds, self._running)
         # A life that has not begun: it has no node, and and startService replaces it.
@@ -191,13 +185,47 @@ class ChordService(MultiService):
             )
         super().startService()
         life = self._life = self._new_life()
+        maker = Maker(
+            self._reactor,
+            self._rng,
+            self.settings,
+            self.seams,
+            self.journal,
+            self._hooks,
+            self._storage,
+            self._recorder,
+            self.credentials,
+        )
         beginning = life.begin(
-            self._make_node,
+            maker.make,
             self.settings.peers,
             self._leave_for_client,
             alone=self.settings.alone,
+            beside=web_port(
+                self.settings.web,
+                self._reactor,
+                self.journal,
+                given_peers=bool(self.settings.peers),
+            ),
         )
         beginning.addCallbacks(self._begun.tell, self._not_begun)
+
+    async def __aenter__(self) -> Self:
+        """Start the node, and wait until it is a member of a ring.
+
+        :raises ConfigError: it cannot start.
+        """
+        self.startService()
+        try:
+            await self.joined()
+        except BaseException:
+            await self.stopService()
+            raise
+        return self
+
+    async def __aexit__(self, *_why: object) -> None:
+        """Leave the ring and stop."""
+        await self.stopService()
 
     def _not_begun(self, failure: Failure) -> None:
         problem = failure.value
@@ -209,40 +237,6 @@ class ChordService(MultiService):
             self.journal.error("cannot start: {why}", why=str(problem))
         for waiters in (self._begun, self._active):
             waiters.tell(problem)
-
-    def _make_node(self, host: IAddress, state: NodeState, log: MessageLog) -> LocalNode:
-        settings, seams = self.settings, self.seams
-        security = settings.security(getattr(host, "host", None))
-        address = advertised_address(host, checked_advertise(settings.advertise))
-        name = settings.name or address
-        self.journal.source = name  # until now lines name what the node listens on
-        space = IdentifierSpace(settings.config.bits)
-        raw = space.raw(space.hash(name.encode()))
-        me = NodeRef(raw, state.next_incarnation(), address, name)
-        make_core = self._recorder or seams.core
-        shared = attrs.evolve(
-            shared_of(settings, seams, self._reactor, self.journal, me),
-            rng=self._rng,
-            security=security,
-        )
-        ports = {getattr(host, "port", 0), parse_address(address)[1]}
-        core = make_core(settings.config, me, self._rng)
-        keeper, kept = self._storage.open_store()
-        of_store = partial(settings.of_store, name)
-        keys = self._storage.of_store(of_store)
-        anew = partial(self._storage.anew, of_store)
-        return LocalNode(
-            shared,
-            core=core,
-            config=settings.config,
-            log=log,
-            keep_peers=state.keep_peers,
-            hooks=self._hooks,
-            store=lambda node: (
-                seams.keys or StoreRunner(shared, keys, kept, keeper, node, anew=anew)
-            ),
-            permissions=permissions_of(settings, seams, ports, self.journal),
-        )
 
     def _status_changed(self, change: StatusChanged) -> None:
         if change.new is Status.SUPERSEDED:
@@ -320,6 +314,21 @@ class ChordService(MultiService):
             return fail(ConfigError(f"members must be a whole number from 1 on, not {members!r}"))
         CALL.seconds("timeout_s", timeout_s)
         return Deferred.fromCoroutine(self._settling.wait(members, timeout_s))
+
+    def members(self) -> Deferred[list[NodeInfo]]:
+        """Find out who is in the ring, as ``P2PNetClient.members`` does."""
+        return from_callback(lambda done: self._running().members(done))
+
+    def owns(self, key: str) -> bool:
+        """Return True if this node is the owner of ``key`` as far as it knows.
+
+        That changes as nodes come and go, and two nodes may think so for a moment. To hold a key
+        against others, use the store (:meth:`put`, :mod:`chordnet.recipes`).
+
+        :raises LocalProtocolError: it is no text.
+        :raises NotInRing: the node is not running.
+        """
+        return self._running().owns(key)
 
     def _wait(self, waiters: Waiters, reached: bool) -> Deferred[None]:
         if self._life.problem is not None:
@@ -589,7 +598,3 @@ class ChordService(MultiService):
         self._settling.stop()
         if self._recorder is not None:
             self._recorder.close()
-
-
-def _nothing() -> None:
-    pass

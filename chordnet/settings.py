@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import attrs
 
@@ -39,16 +39,19 @@ from chordnet.kinds import (
     Names,
     NumberOf,
     OneOf,
+    OwnPort,
     Seconds,
     Text,
     Whole,
     addresses,
     names,
+    read_own_port,
 )
 from chordnet.net.base.addresses import (
     LOOPBACK,
     checked_advertise,
     checked_name,
+    confined,
     is_loopback,
     leads_anywhere,
     parse_address,
@@ -59,6 +62,9 @@ from chordnet.net.runtime.keeping import StoreChoice
 from chordnet.net.runtime.recorder import RECORD_BYTES
 from chordnet.storage.base.limits import HISTORY_BYTES, HISTORY_S
 from chordnet.storage.log.sqlite import Durability
+from chordnet.trust.identity import Identity
+
+T = TypeVar("T")
 
 DEFAULT_PORT = 7001
 EVERYWHERE = ("*", "auto", "")
@@ -164,6 +170,10 @@ def _check_path(what: str, value: Any) -> None:
     SETTING.instance(what, value, str, os.PathLike, optional=True)
 
 
+def _check_identity(what: str, value: Any) -> None:
+    SETTING.instance(what, value, str, os.PathLike, Identity, optional=True)
+
+
 def _check_is(kind: type) -> Check:
     return lambda what, value: SETTING.instance(what, value, kind)
 
@@ -217,9 +227,16 @@ class NodeSettings:
         "name",
         short="n",
         kind=Text(),
-        default_text="its address",
+        default_text="that of its identity, else its address",
         check=_check_name,
         help="The node's name, its own in the whole network",
+    )
+    identity: str | os.PathLike[str] | Identity | None = option(
+        "identity",
+        kind=Text(),
+        default_text="none",
+        check=_check_identity,
+        help="Directory of the node's certificate and key: let in members alone, over TLS",
     )
     network: str = option(
         "network", kind=Text(), default="default", check=_check_network, help="Name of the network"
@@ -331,6 +348,12 @@ class NodeSettings:
         default=REPLICAS,
         help="Nodes that hold each key, an odd number; the founders decide",
     )
+    http: str | None = option(
+        "http",
+        kind=OwnPort(),
+        default_text="none",
+        help="[ADDRESS:]PORT for /metrics, /ready, /live and /status; 127.0.0.1 without ADDRESS",
+    )
     limits: NetworkLimits = option(
         "max-clients",
         kind=Whole(1, 65_536),
@@ -363,7 +386,7 @@ class NodeSettings:
     @property
     def secured(self) -> bool:
         """Whether the node shows who it is, and asks others to."""
-        return False
+        return self.identity is not None
 
     @property
     def bound(self) -> str:
@@ -396,9 +419,24 @@ class NodeSettings:
         return "loopback" if here else "insecure"
 
     @property
+    def web(self) -> tuple[str, int] | None:
+        """The address and port of :attr:`http`."""
+        return None if self.http is None else read_own_port("http", self.http)
+
+    @property
     def listen(self) -> str:
         """The server endpoint's description."""
         return listen_description(self.port, self.bound)
+
+    def listening(self, told: T | str | None) -> T | str:
+        """Return what to listen on.
+
+        :param told: an endpoint, or its description: without an interface it means this machine
+            alone, unless the node may be reached by others. None: as the settings say.
+        """
+        if not isinstance(told, str):
+            return self.listen if told is None else told
+        return told if self.secured or self.insecure else confined(told)
 
 
 def listen_description(port: int, interface: str | None) -> str:

@@ -27,6 +27,7 @@ from chordnet.wire.rpc import (
     Failure,
     GetHistory,
     GetKey,
+    GetMembers,
     GetMessages,
     GetStatus,
     GetStoreState,
@@ -39,6 +40,7 @@ from chordnet.wire.rpc import (
     LookupResult,
     Messages,
     MessageTrace,
+    NodeInfo,
     NodeStatus,
     PutKey,
     Receipt,
@@ -120,6 +122,7 @@ PUT: Call[Written] = Call(PutKey, _ended)
 DELETE: Call[Written] = Call(DeleteKey, _ended)
 STORE_STATE: Call[StoreStateReply] = Call(GetStoreState, _same)
 VACATE: Call[None] = Call(VacateSeats, _nothing)
+MEMBERS: Call[list[NodeInfo]] = Call(GetMembers, attrgetter("members"))
 CAN_STOP: Call[StoreStanding] = Call(CanStop, attrgetter("standing"))
 INSPECT: Call[KeyMembers] = Call(InspectKey, attrgetter("members"))
 HELD_KEYS: Call[HeldKeysReply] = Call(GetHeldKeys, _same)
@@ -144,6 +147,7 @@ CALLS: tuple[Call[Any], ...] = (
     VACATE,
     CAN_STOP,
     INSPECT,
+    MEMBERS,
     HELD_KEYS,
     RECOVER,
     BEGIN_STORE,

@@ -38,6 +38,7 @@ from chordnet.net.base.turn import Turn
 from chordnet.net.links.dialler import Dial, DialSettings
 from chordnet.net.links.greeters import client_hello
 from chordnet.net.links.protocol import Connection
+from chordnet.net.tls.credentials import Credentials
 from chordnet.wire.codec import (
     LONG_LIMIT,
     LONG_OF_CLIENTS,
@@ -87,6 +88,8 @@ class Channel:
     :param addresses: ``host:port`` each; tried in this order, beginning with the last one used.
     :param network: the network's name; empty for any.
     :param cookies: what is shown of them to each node.
+    :param credentials: what the client shows of itself, and whom it believes; None for a network
+        that is not secured.
     """
 
     def __init__(
@@ -97,8 +100,10 @@ class Channel:
         limits: NetworkLimits,
         endpoints: Endpoints,
         cookies: Cookies,
+        credentials: Credentials | None = None,
     ) -> None:
         self._reactor = reactor
+        self._credentials = credentials
         self._addresses = tuple(addresses)
         self._at = 0
         self._network = network
@@ -224,7 +229,14 @@ class Channel:
 
     def _connect(self) -> None:
         self._dial = Dial(
-            DialSettings(self._reactor, self._turn, self._limits, _LONGEST, self._endpoints),
+            DialSettings(
+                self._reactor,
+                self._turn,
+                self._limits,
+                _LONGEST,
+                self._endpoints,
+                self._credentials,
+            ),
             address=self.address,
             hello=client_hello(self._network, self._cookies.shown(self.address)),
             greeted=self._greeted,

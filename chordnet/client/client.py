@@ -8,8 +8,9 @@ sent have a limit, too (``send_buffer_bytes``): beyond it a call fails immediate
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args, overload
+from typing import Any, Literal, Self, get_args, overload
 
 from twisted.internet.defer import Deferred
 
@@ -21,6 +22,7 @@ from chordnet.client.calls import (
     INSPECT,
     LEAVE,
     LOOKUP,
+    MEMBERS,
     RECOVER,
     SEND,
     STATUS,
@@ -41,6 +43,8 @@ from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.handles.watching import KeyWatch
+from chordnet.net.tls.credentials import credentials_of
+from chordnet.trust.identity import Identity
 from chordnet.wire.keys import check_store_key
 from chordnet.wire.phrases import check_key, check_phrase
 from chordnet.wire.rpc import (
@@ -52,6 +56,7 @@ from chordnet.wire.rpc import (
     MessageTrace,
     MessageTrail,
     NodeHistory,
+    NodeInfo,
     NodeStatus,
     Order,
     OrderedEntry,
@@ -90,6 +95,8 @@ class P2PNetClient:
     :param history: records what is asked of keys, and what comes of it.
     :param cookie: the file with the node's cookie, or its bytes, for calls that operate a node; by
         default those in ``CHORDNET_HOME`` are shown to nodes of this machine.
+    :param identity: the client's certificate and key, or the directory that they are in, for a
+        secured network.
     :raises ConfigError: an address or another setting is unusable; the text says which.
     """
 
@@ -106,6 +113,7 @@ class P2PNetClient:
         endpoints: Endpoints = client_endpoint,
         history: ClientHistory | None = None,
         cookie: str | os.PathLike[str] | bytes | Cookies | None = None,
+        identity: str | os.PathLike[str] | Identity | None = None,
     ) -> None:
         addresses, reactor = _split((address, *more), reactor)
         SETTING.text("network", network)
@@ -116,15 +124,30 @@ class P2PNetClient:
         SETTING.instance("limits", limits, NetworkLimits, optional=True)
         SETTING.instance("history", history, ClientHistory, optional=True)
         SETTING.instance("cookie", cookie, str, os.PathLike, bytes, Cookies, optional=True)
+        SETTING.instance("identity", identity, str, os.PathLike, Identity, optional=True)
         self._timeout_s = timeout_s
         self._send_timeout_s = send_timeout_s
         self.addresses = tuple(addresses)
         """The addresses, ``host:port`` each, in the order in which they are tried."""
         cookies = cookie if isinstance(cookie, Cookies) else Cookies(cookie, network)
         self._channel = Channel(
-            self._reactor, addresses, network, limits or NetworkLimits(), endpoints, cookies
+            self._reactor,
+            addresses,
+            network,
+            limits or NetworkLimits(),
+            endpoints,
+            cookies,
+            credentials_of(identity, time.time, peer=False),
         )
         self._keys = KeyCalls(self._channel, history)
+
+    async def __aenter__(self) -> Self:
+        """Return the client, which connects when it is first needed."""
+        return self
+
+    async def __aexit__(self, *_why: object) -> None:
+        """Close the client."""
+        await self.close()
 
     @property
     def address(self) -> str:
@@ -216,6 +239,16 @@ class P2PNetClient:
     def status(self) -> Deferred[NodeStatus]:
         """Return the node's view of itself and its neighbours."""
         return self._channel.ask(STATUS, (), self._timeout_s)
+
+    @refusing
+    def members(self) -> Deferred[list[NodeInfo]]:
+        """Find out who is in the node's ring, by a walk from successor to successor.
+
+        Fires with the members in the order of the ring, the node itself first. Fails with
+        :class:`LookupFailed` if the walk did not come round, because the ring was changing or has
+        more than 1,024 members, and with :class:`NotInRing`.
+        """
+        return self._channel.ask(MEMBERS, (), self._timeout_s)
 
     @refusing
     def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]:

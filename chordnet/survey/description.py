@@ -46,6 +46,8 @@ class NetworkDescription:
     """The digest of the code that its nodes were started with; empty if it is not known."""
     record: str | None = None
     """The directory in which its nodes record their events; None: they do not."""
+    secured: bool = False
+    """Whether its nodes and clients prove who they are, by identities of the network's own."""
 
     @property
     def numbers(self) -> range:
@@ -59,7 +61,7 @@ class NetworkDescription:
 
     def node_name(self, number: int) -> str:
         """Return the name that a node is known by."""
-        return f"Node {number}"
+        return node_name(number)
 
     def port(self, number: int) -> int:
         """Return the port on 127.0.0.1 that leads to a node."""
@@ -134,6 +136,11 @@ class NetworkDescription:
             ),
         )
         return ", ".join(text for possible, text in checks if not possible)
+
+
+def node_name(number: int) -> str:
+    """Return the name that a node of a network here is known by."""
+    return f"Node {number}"
 
 
 def ranges(numbers: Collection[int]) -> str:

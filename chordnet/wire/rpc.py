@@ -370,6 +370,10 @@ class InspectKey(_Rpc, frozen=True, tag=182):
     key: str
 
 
+class GetMembers(_Rpc, frozen=True, tag=183):
+    """Ask who is in the node's ring."""
+
+
 KeyRequest = GetKey | PutKey | DeleteKey
 
 
@@ -477,6 +481,11 @@ class KeyMembersReply(_Rpc, frozen=True, tag=192):
     members: KeyMembers
 
 
+class MembersReply(_Rpc, frozen=True, tag=193):
+    members: list[NodeInfo]
+    """In the order of the ring, beginning with the node that was asked."""
+
+
 def failure(
     rid: int, error: ChordnetError
 ) -> Failure | ConflictReply | UnconfirmedReply | UnavailableReply:
@@ -511,6 +520,7 @@ ClientRequest = (
     | VacateSeats
     | CanStop
     | InspectKey
+    | GetMembers
     | WatchKey
     | GetHeldKeys
     | RecoverSlots
@@ -536,6 +546,7 @@ ServerReply = (
     | StoreStateReply
     | StandingReply
     | KeyMembersReply
+    | MembersReply
     | Revisions
     | HeldKeysReply
     | StaleReply
@@ -561,6 +572,7 @@ REPLIES: dict[type, tuple[type, ...]] = {
     VacateSeats: (Done,),
     CanStop: (StandingReply,),
     InspectKey: (KeyMembersReply,),
+    GetMembers: (MembersReply,),
     WatchKey: (Revisions,),
     GetHeldKeys: (HeldKeysReply,),
     RecoverSlots: (RecoveryReply,),

@@ -155,6 +155,8 @@ _ROOMS: dict[str, Point] = {
     "storage": (120, 230),
     "net": (330, 230),
     "survey": (560, 230),
+    "web": (440, 275),
+    "trust": (640, 185),
     "kinds": (225, 275),
     "settings": (120, 320),
     "service": (330, 320),

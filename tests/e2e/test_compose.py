@@ -159,10 +159,10 @@ def test_sixteen_nodes_make_one_ring(network):
     assert {status.node.name for status in statuses.values()} == {f"Node {n}" for n in NODES}
 
 
-def test_health_is_membership(network):
+def test_a_healthy_container_is_a_ready_node(network):
     network.wait_for_one_ring()
     checked = network.compose("exec", "-T", "node-7", "python", "-m", "chordnet.healthcheck")
-    assert checked.stdout == "Node 7 is active\n"
+    assert checked.stdout.splitlines()[0] == "ready"
 
 
 def test_container_has_no_privileges(network):

@@ -16,18 +16,19 @@ from chordnet.client.cookies import Cookies
 from chordnet.core.base.errors import ConfigError, NotPermitted
 from chordnet.home import make_cookie
 from chordnet.net.serve.calls import CALLS
-from chordnet.net.serve.permissions import OWNER, Access, Permissions, Role
+from chordnet.net.serve.permissions import Permissions
 from chordnet.net.store.keys import BEGIN
 from chordnet.settings import NodeSettings
+from chordnet.trust.base.subjects import Role, Subject
 from chordnet.wire.cookies import Shown, show
 from chordnet.wire.rpc import ClientRequest
 from tests.net.fake_store import FakeStore
 from tests.net.test_service import COOKIE, ServiceCase
 
-ROLES: dict[Role, str] = {
+ROLES: dict[str, str] = {
     "read": (
-        "CanStop Follow GetHeldKeys GetHistory GetKey GetMessages GetStatus GetStoreState GetTrace"
-        " GetTrails InspectKey Lookup Unfollow WatchKey"
+        "CanStop Follow GetHeldKeys GetHistory GetKey GetMembers GetMessages GetStatus GetStoreState"
+        " GetTrace GetTrails InspectKey Lookup Unfollow WatchKey"
     ),
     "send": "DeleteKey PutKey SendMessage",
     "operate": "BeginRing BeginStore LeaveRing RecoverSlots SetStoreAside VacateSeats",
@@ -42,12 +43,22 @@ class RoleTests(SynchronousTestCase):
         self.assertEqual(found, expected)
         self.assertEqual(set(found), {each.__name__ for each in get_args(ClientRequest)})
 
-    def test_a_role_covers_those_below_it(self) -> None:
-        order: tuple[Role, ...] = ("read", "send", "operate")
+    def test_a_certificate_allows_what_its_role_covers_and_a_refusal_names_both(self) -> None:
+        permissions = Permissions([COOKIE], {7001}, lambda: NOW)
+        order = [Role.PEER, Role.READ, Role.SEND, Role.OPERATE]
         for has, role in enumerate(order):
-            covered = [Access(role).covers(needed) for needed in order]
-            self.assertEqual(covered, [needs <= has for needs in range(3)], role)
-        self.assertTrue(OWNER.covers("operate"))
+            subject = Subject("0" * 32, role, "ada", 1, NOW - 1, NOW + 1)
+            access = permissions.access(subject, show([COOKIE], NOW, 7001))
+            for needs, needed in enumerate(order[1:], 1):
+                if needs <= has:
+                    access.require(needed, "leaving")
+                    continue
+                problem = self.assertRaises(NotPermitted, access.require, needed, "leaving")
+                self.assertEqual(
+                    str(problem),
+                    f"leaving takes a certificate with the role {needed}, and this client is 'ada'"
+                    f" ({role})",
+                )
 
     def test_every_call_that_is_refused_says_what_it_does(self) -> None:
         for call in CALLS:
@@ -59,12 +70,12 @@ class CookieTests(SynchronousTestCase):
     """What a node makes of what a client has shown."""
 
     def why(self, shown: Shown | None, cookies: tuple[bytes, ...] = (COOKIE,)) -> str:
-        access = Permissions(cookies, {7001, 9001}, lambda: NOW).access(shown)
+        access = Permissions(cookies, {7001, 9001}, lambda: NOW).access(None, shown)
         if access.role == "operate":
-            access.require("operate", "leaving")
+            access.require(Role.OPERATE, "leaving")
             return ""
         self.assertEqual(access.role, "send")
-        problem = self.assertRaises(NotPermitted, access.require, "operate", "leaving")
+        problem = self.assertRaises(NotPermitted, access.require, Role.OPERATE, "leaving")
         self.assertTrue(str(problem).startswith("leaving takes the node's cookie, and "))
         return str(problem).removeprefix("leaving takes the node's cookie, and ")
 

@@ -41,6 +41,9 @@ class FakeContainer:
     ended: dict[str, Any] = attrs.field(factory=dict)
     """Of the inspected state, where it is not usual."""
     environment: list[str] = attrs.field(factory=list)
+    service: str = ""
+    """What it is, if it is no node."""
+    mounts: list[dict[str, str]] = attrs.field(factory=list)
     log: bytes = b""
     dies_before_kill: bool = False
     by_compose: bool = True
@@ -53,6 +56,8 @@ class FakeContainer:
     graces: list[float] = attrs.field(factory=list)
     """Seconds that it was given to end."""
     reloaded: bool = False
+    unpacked: list[tuple[str, bytes]] = attrs.field(factory=list)
+    """Archives that were put into it, and where."""
     stream: Any = None
     """What it was last followed by, kept so that it ends only when it is closed."""
 
@@ -66,7 +71,8 @@ class FakeContainer:
 
     @property
     def listed(self) -> dict[str, Any]:
-        labels = {PROJECT_LABEL: self.project, SERVICE_LABEL: f"node-{self.number}"}
+        service = self.service or f"node-{self.number}"
+        labels = {PROJECT_LABEL: self.project, SERVICE_LABEL: service}
         networks = {"default": {"IPAddress": f"10.0.0.{self.number}"}} if self.connected else {}
         return {
             "Id": self.id,
@@ -77,6 +83,7 @@ class FakeContainer:
             "Ports": [{"PublicPort": self.port}] if self.port and self.state == "running" else [],
             "NetworkSettings": {"Networks": networks},
             "ImageID": "image",
+            "Mounts": self.mounts,
         }
 
     @property
@@ -128,6 +135,10 @@ class FakeContainer:
 
     def unpause(self) -> None:
         self.state = "running"
+
+    def put_archive(self, path: str, data: bytes) -> None:
+        self.called("put_archive")
+        self.unpacked.append((path, data))
 
     def restart(self, timeout: int) -> None:
         self.graces.append(timeout)

@@ -109,6 +109,7 @@ class StartTests(WorldCase):
             {
                 "network": "default", "engine": "local", "nodes": 5, "base_port": 9001,
                 "started": [1, 2, 3, 4, 5], "members": 5, "record": str(directory.resolve()),
+                "identity": None,
             },
         )  # fmt: skip
         self.assertIn("p2pnet replay", self.printed("start-network"))

@@ -528,6 +528,19 @@ class FakeEngine:
 
 
 @attrs.define
+class FakeIdentities:
+    """Makes identities by writing down whose."""
+
+    provided: list[list[int]] = attrs.field(factory=list)
+    broken: str = ""
+
+    def provide(self, numbers: Collection[int]) -> None:
+        if self.broken:
+            raise TestbedError(self.broken)
+        self.provided.append(sorted(numbers))
+
+
+@attrs.define
 class World:
     """A testbed whose every part is a fake, on a clock that stands still."""
 
@@ -539,6 +552,7 @@ class World:
     """Which engines were made."""
     taken: dict[int, str] = attrs.field(factory=dict)
     """Ports that another program listens on, and which; this machine's own do not matter."""
+    identities: FakeIdentities = attrs.field(factory=FakeIdentities)
     nodes: FakeNodes = attrs.field(init=False)
     engine: FakeEngine = attrs.field(init=False)
     testbed: Testbed = attrs.field(init=False)
@@ -551,7 +565,7 @@ class World:
             NetworkHome(self.root, self.described.name),
             self.nodes.connect,
             say=self.said.append,
-            engines=Engines(self._make_engine),
+            engines=Engines(self._make_engine, identities=lambda _: self.identities),
             taken_by=self.taken.get,
         )
 

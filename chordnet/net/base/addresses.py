@@ -79,6 +79,14 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
+def confined(listen: str) -> str:
+    """Return a description that names no interface with that of this machine alone."""
+    kind, _colon, rest = listen.partition(":")
+    if kind not in ("tcp", "tcp4", "tcp6") or "interface=" in rest:
+        return listen
+    return rf"{listen}:interface=\:\:1" if kind == "tcp6" else f"{listen}:interface={LOOPBACK}"
+
+
 def leads_anywhere(host: str | None) -> bool:
     """Return True if to listen on ``host`` is to listen on all interfaces."""
     return host in _ANYWHERE
@@ -146,6 +154,7 @@ __all__ = [
     "checked_advertise",
     "checked_name",
     "client_endpoint",
+    "confined",
     "format_address",
     "is_loopback",
     "leads_anywhere",

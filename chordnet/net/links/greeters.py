@@ -4,7 +4,12 @@ Peers and clients arrive at the same port; their :class:`Hello` says which they 
 that has not greeted holds a few kilobytes at most, for a few seconds at most, and the number of
 such connections is limited. At the limit, a new connection takes the place of the oldest one that
 has sent nothing for a second, or earlier of one from a host that holds more places than the new
-one's. If there is none of either, the new one is turned away: the others have time to greet.
+one's. If there is none of either, the new one is turned away: the others have time to greet. The
+time for a TLS handshake counts as well.
+
+A node with credentials lets in only whom it believes, over TLS. Who the other side is was proved by
+the handshake; whether that is somebody to be let in is decided at its Hello, which has to name the
+same node. All refusals are said in words, inside TLS where that is spoken.
 """
 
 from __future__ import annotations
@@ -23,7 +28,17 @@ from chordnet.core.base.messages import NodeRef
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
 from chordnet.net.links.protocol import Connection, Handler
-from chordnet.wire.codec import read_answer, read_hello
+from chordnet.net.links.trusting import (
+    NOT_SECURED,
+    check_greeting,
+    check_name,
+    check_plain_answer,
+    check_server,
+)
+from chordnet.net.streams.layer import HANDSHAKE, SecureLayer
+from chordnet.net.tls.credentials import ENROLMENT
+from chordnet.trust.base.errors import Untrusted
+from chordnet.wire.codec import read_answer, read_hello, read_opening
 from chordnet.wire.cookies import Shown
 from chordnet.wire.greeting import (
     CLIENT,
@@ -32,6 +47,7 @@ from chordnet.wire.greeting import (
     PEER,
     VERSION,
     WHO,
+    Bye,
     Hello,
     Refuse,
     Welcome,
@@ -64,7 +80,11 @@ class Clients(Protocol):
 
 
 class Door(ServerFactory):
-    """Lets connections in: the factory of a node's listening port."""
+    """Lets connections in: the factory of a node's listening port.
+
+    :param enrol: takes over a connection whose other side wants a certificate (it need not have
+        one), and handles its frames; it has the time of a greeting. None if it cannot get one here.
+    """
 
     noisy = False
 
@@ -74,8 +94,11 @@ class Door(ServerFactory):
         peers: Peers,
         clients: Clients,
         standing: Callable[[], Standing] | None = None,
+        enrol: Callable[[Connection], Handler] | None = None,
     ) -> None:
         self.me = me = shared.me
+        self.credentials = shared.credentials
+        self.enrol = enrol
         self.standing = standing or (lambda: Standing(me, 0, None, None))
         self.network = shared.network
         self.space = shared.space
@@ -94,7 +117,7 @@ class Door(ServerFactory):
         """Connections that have not greeted yet."""
         return len(self._waiting)
 
-    def buildProtocol(self, addr: IAddress | None) -> Connection | None:
+    def buildProtocol(self, addr: IAddress | None) -> Connection | SecureLayer | None:
         if not self._open:
             return None
         host = getattr(addr, "host", "")
@@ -108,7 +131,12 @@ class Door(ServerFactory):
         self._waiting[greeter] = None
         connection = Connection(self._clock, self._turn, greeter, self._limits, self._frame_limit)
         greeter.connection = connection  # it may be turned away before ``made`` is called
-        return connection
+        if self.credentials is None:
+            return connection
+        credentials = self.credentials
+        layer = SecureLayer(connection, self._turn, credentials.accept, credentials, dialled=False)
+        connection.security = layer
+        return layer
 
     def _who_gives_way(self, host: str) -> Greeter | None:
         """Return the connection that gives way to a new one from ``host``; None if none does."""
@@ -125,9 +153,12 @@ class Door(ServerFactory):
         """Forget a connection that has greeted or is gone."""
         self._waiting.pop(greeter, None)
 
-    def decide(self, hello: Hello) -> Refuse | None:
+    def decide(self, hello: Hello, connection: Connection) -> Refuse | None:
         """Return why ``hello`` is refused, None if it is accepted."""
-        refusal = judge(hello, self.me, self.network, self.space)
+        refusal = None
+        if self.credentials is not None:
+            refusal = check_greeting(hello, connection, self.credentials)
+        refusal = refusal or judge(hello, self.me, self.network, self.space)
         if refusal is not None:
             return refusal
         if hello.role == CLIENT:
@@ -157,6 +188,7 @@ class Greeter:
         self.since = clock.seconds()
         self._door = door
         self._judging = False
+        self._enrolling: Handler | None = None
         self._timeout = clock.callLater(timeout_s, self._silent)
 
     @property
@@ -167,14 +199,26 @@ class Greeter:
     def made(self, connection: Connection) -> None:
         self.connection = connection
 
+    def handshaken(self) -> None:
+        security = self.connection.security
+        assert security is not None
+        if security.application == ENROLMENT and self._door.enrol is not None:
+            self._enrolling = self._door.enrol(self.connection)
+
     def frames(self, frames: list[bytes]) -> None:
         if not frames or self.connection.closing:
+            return
+        if self._enrolling is not None:
+            self._enrolling.frames(frames)
             return
         if self._judging:
             self.violated("it sent something before it was welcomed")
             return
-        hello = read_hello(frames[0])
-        refusal = self._door.decide(hello)
+        hello = (read_opening if self.connection.secured else read_hello)(frames[0])
+        if isinstance(hello, Refuse):
+            self._distrusted(hello)
+            return
+        refusal = self._door.decide(hello, self.connection)
         if refusal is not None:
             self._refuse(refusal, hello)
         elif hello.role == WHO:
@@ -189,7 +233,7 @@ class Greeter:
         if self.connection.closing:
             return
         # The limits are checked again: others may have been let in while this one waited.
-        refusal = refusal or self._door.decide(hello)
+        refusal = refusal or self._door.decide(hello, self.connection)
         if refusal is not None:
             self._refuse(refusal, hello)
         else:
@@ -235,16 +279,32 @@ class Greeter:
         self.connection.send(refusal)
         self.connection.close()
 
+    def _distrusted(self, refusal: Refuse) -> None:
+        """Note that the other side does not believe this node's certificate."""
+        self._finish()
+        self._door.journal.limited(
+            NetMetric.REJECTED,
+            "{address} does not accept this node: {reason}",
+            labels=("certificate",),
+            address=self.connection.peer_name,
+            reason=refusal.text,
+        )
+        self.connection.close()
+
     def violated(self, reason: str) -> None:
         self._finish()
+        refusal = Refuse("greeting", f"this is a chordnet node: {reason}")
+        # On a secured connection this would be the first byte inside TLS.
+        if self.connection.first_byte == HANDSHAKE and self.connection.security is None:
+            refusal, reason = NOT_SECURED, "it speaks TLS, and this node is not secured"
         self._door.journal.limited(
             NetMetric.REFUSED,
             "refused a stranger at {address}, no chordnet greeting: {reason}",
-            labels=("greeting",),
+            labels=(refusal.code,),
             address=self.connection.peer_name,
             reason=reason,
         )
-        self.connection.send(Refuse("greeting", f"this is a chordnet node: {reason}"))
+        self.connection.send(refusal)
         self.connection.close()
 
     def turn_away(self, reason: str) -> None:
@@ -270,6 +330,9 @@ class Greeter:
 
     def lost(self) -> None:
         self._finish()
+        enrolling, self._enrolling = self._enrolling, None
+        if enrolling is not None:
+            enrolling.lost()
 
     def _silent(self) -> None:
         late = "its name could not be checked in time" if self._judging else ""
@@ -288,6 +351,8 @@ class Caller:
     :param welcomed: called with the connection and the answer; returns the next handler.
     :param refused: called with the other side's refusal.
     :param failed: called with one line that says why there was no answer.
+    :param distrusted: called with one line that says why the other side's certificate is not
+        believed; by default ``failed``.
     """
 
     def __init__(
@@ -297,29 +362,64 @@ class Caller:
         welcomed: Callable[[Connection, Welcome], Handler],
         refused: Callable[[Refuse], None],
         failed: Callable[[str], None],
+        distrusted: Callable[[str], None] | None = None,
     ) -> None:
         self._hello = hello
         self._welcomed = welcomed
         self._refused = refused
         self._failed = failed
+        self._distrusted = distrusted or failed
         self.connection: Connection | None = None
+        self.greeted = False
+        """Whether the greeting has been sent; the other side may have accepted it already."""
         self._answered = False
 
     def made(self, connection: Connection) -> None:
         self.connection = connection
+        if connection.security is None:
+            self._greet(connection)
+
+    def handshaken(self) -> None:
+        connection = self.connection
+        assert connection is not None
+        assert connection.security is not None
+        try:
+            check_server(connection.security)
+        except Untrusted as error:
+            self._distrust(str(error), Refuse("certificate", str(error)))
+        else:
+            self._greet(connection)
+
+    def _greet(self, connection: Connection) -> None:
+        self.greeted = True
         connection.send(self._hello)
+
+    def _distrust(self, reason: str, message: Refuse | Bye) -> None:
+        """Tell both sides why the other one's certificate is not believed."""
+        self._answered = True
+        assert self.connection is not None
+        self.connection.send(message)
+        self.connection.close()
+        self._distrusted(reason)
 
     def frames(self, frames: list[bytes]) -> None:
         if not frames or self._answered:
             return
         assert self.connection is not None
         answer = read_answer(frames[0])
+        if self.connection.security is not None and not self.connection.secured:
+            answer = check_plain_answer(answer)
         if isinstance(answer, Welcome) and not OLDEST_VERSION <= answer.version <= VERSION:
             raise RemoteProtocolError(f"protocol version {answer.version} is not spoken here")
         self._answered = True
         if isinstance(answer, Refuse):
             self.connection.close()
             self._refused(answer)
+            return
+        try:
+            check_name(answer.node.name, self.connection.security)
+        except Untrusted as error:
+            self._distrust(str(error), Bye("protocol", str(error)))
             return
         handler = self.connection.handler = self._welcomed(self.connection, answer)
         if len(frames) > 1:

@@ -33,6 +33,10 @@ from chordnet.net.links.dialler import Dial
 from chordnet.net.links.protocol import Connection
 from chordnet.wire.codec import UNREADABLE, malformed, read_peer
 from chordnet.wire.greeting import Bye
+from chordnet.wire.trust.bundles import BundleMessage, BundleText, BundleVersion
+
+_BESIDES = frozenset({Bye, BundleVersion, BundleText})
+"""Messages of the connection; all others are the core's."""
 
 
 class LinkState(enum.Enum):
@@ -203,6 +207,7 @@ class Owner(Protocol):
     teller: bytes
 
     def on_bye(self, session: PeerSession, bye: Bye) -> None: ...
+    def on_bundle(self, session: PeerSession, message: BundleMessage) -> None: ...
     def session_ended(self, session: PeerSession, problem: str) -> None: ...
     def session_overloaded(self, session: PeerSession) -> None: ...
 
@@ -245,10 +250,13 @@ class PeerSession:
             except UNREADABLE as error:
                 self._owner.teller = b""
                 raise malformed(error) from None
-            if type(message) is Bye:
-                self._owner.teller = b""
-                self._owner.on_bye(self, message)
-                return
+            if type(message) in _BESIDES:
+                if isinstance(message, Bye):
+                    self._owner.teller = b""
+                    self._owner.on_bye(self, message)
+                    return
+                self._owner.on_bundle(self, message)  # type: ignore[arg-type]
+                continue
             post(Received(node, message))  # type: ignore[arg-type]
         self._owner.teller = b""
 

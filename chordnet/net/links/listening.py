@@ -11,12 +11,12 @@ from twisted.internet.protocol import ServerFactory
 from twisted.python.failure import Failure
 
 from chordnet.core.base.errors import ChordnetError, ConfigError, NotInRing
-from chordnet.net.base.addresses import LOOPBACK
 from chordnet.net.base.arguments import SETTING
 from chordnet.net.base.interfaces import IReactor
 from chordnet.net.links.greeters import Door
 from chordnet.net.links.protocol import Connection
-from chordnet.net.links.sockets import try_to_listen
+from chordnet.net.streams.layer import SecureLayer
+from chordnet.net.streams.sockets import try_to_listen
 
 
 class Entrance(ServerFactory):
@@ -25,7 +25,7 @@ class Entrance(ServerFactory):
     noisy = False
     door: Door | None = None
 
-    def buildProtocol(self, addr: IAddress | None) -> Connection | None:
+    def buildProtocol(self, addr: IAddress | None) -> Connection | SecureLayer | None:
         return self.door.buildProtocol(addr) if self.door is not None else None
 
 
@@ -63,14 +63,6 @@ def check_port(port: int, interface: str | None) -> None:
         problem = start_problem(Failure(CannotListenError(host, port, error)), "")
         assert problem is not None
         raise problem from None
-
-
-def confined(listen: str) -> str:
-    """Return a description that names no interface with that of this machine alone."""
-    kind, _colon, rest = listen.partition(":")
-    if kind not in ("tcp", "tcp4", "tcp6") or "interface=" in rest:
-        return listen
-    return rf"{listen}:interface=\:\:1" if kind == "tcp6" else f"{listen}:interface={LOOPBACK}"
 
 
 _HINTS = {

@@ -27,7 +27,9 @@ from chordnet.core.base.errors import LocalProtocolError, RemoteProtocolError
 from chordnet.net.base.interfaces import IStream
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
-from chordnet.net.links.sockets import SystemSocket
+from chordnet.net.streams.layer import SecureLayer
+from chordnet.net.streams.sockets import SystemSocket
+from chordnet.trust.base.subjects import Subject
 from chordnet.wire.codec import LONG_LIMIT, encode_frame
 from chordnet.wire.framing import FrameDecoder
 from chordnet.wire.greeting import GREETING_LIMIT
@@ -88,6 +90,8 @@ class FirstHandler(Handler, Protocol):
     """The handler of a connection that has not greeted."""
 
     def made(self, connection: Connection) -> None: ...
+    def handshaken(self) -> None:
+        """React to the end of a TLS handshake; called on a secured connection alone."""
 
 
 @implementer(IPushProducer)
@@ -116,6 +120,12 @@ class Connection(TwistedProtocol):
         self.closing = False
         self.received = False
         """Whether a byte has come."""
+        self.first_byte = 0
+        """The first byte that came outside of TLS."""
+        self.security: SecureLayer | None = None
+        """TLS under this connection, or where it would be; None on a plain connection."""
+        self.secured = False
+        """Whether TLS is spoken and its handshake is done."""
         self._clock = clock
         self._turn = turn
         self._limits = limits
@@ -146,13 +156,30 @@ class Connection(TwistedProtocol):
         self._system = SystemSocket(transport)
         self._system.tune()
         transport.registerProducer(self, True)
-        first, self._first = self._first, None
+        first = self._first
+        if self.security is None:
+            self._first = None
         if first is not None:
             with self._turn:
                 first.made(self)
 
+    def handshaken(self) -> None:
+        """Note that all further bytes come through TLS; called by the layer below."""
+        self.secured = True
+        first, self._first = self._first, None
+        if first is not None:
+            with self._turn:
+                first.handshaken()
+
+    def broken(self, reason: str) -> None:
+        """Note that nothing that comes can be trusted any more; called by the layer below."""
+        with self._turn:
+            self.handler.violated(reason)
+
     def dataReceived(self, data: bytes) -> None:
-        self.received = True
+        if not self.received:
+            self.received = True
+            self.first_byte = data[0]
         with self._turn:
             try:
                 # Whole frames count, even if what follows them breaks a rule.
@@ -167,6 +194,7 @@ class Connection(TwistedProtocol):
 
     def connectionLost(self, _reason: Failure = connectionDone) -> None:
         self._gone = self.closing = True
+        self._first = None
         self._out.clear()
         self._held.clear()
         self._new_long.clear()
@@ -207,6 +235,11 @@ class Connection(TwistedProtocol):
         self._paused = True
 
     # -- what handlers call ----------------------------------------------------------------------
+
+    @property
+    def subject(self) -> Subject | None:
+        """Who the other side is, by its certificate; None on a plain connection."""
+        return self.security.subject if self.security is not None else None
 
     @property
     def paused(self) -> bool:

@@ -19,9 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 
+from chordnet.core.base.errors import RemoteProtocolError
 from chordnet.core.base.events import Event, LinkFault
 from chordnet.core.base.messages import (
     Ack,
@@ -53,6 +55,7 @@ from chordnet.net.links.verifying import Verifier
 from chordnet.wire.codec import LONG_OF_PEERS, encode_frame, goes_in_parts
 from chordnet.wire.greeting import CODES, Bye, Refuse, Welcome, judge_node
 from chordnet.wire.parts import PartsRoom
+from chordnet.wire.trust.bundles import BundleMessage
 
 _REFUSED = {"full": LinkFault.UNREACHABLE, "self": LinkFault.SELF}
 """The faults of refusals that are not rejections."""
@@ -62,10 +65,24 @@ _IDLE_LOOKS = 2
 """A link is closed when this many sweeps in a row have found no message on it."""
 
 
+class Bundles(Protocol):
+    """Keeps roots and revocations up to date (:class:`chordnet.net.enrol.spreading.Spreading`)."""
+
+    def met(self, line: Connection) -> None:
+        """Say which are in force here, on a new connection."""
+
+    def heard(self, line: Connection, message: BundleMessage) -> None:
+        """Take what the peer says.
+
+        :raises RemoteProtocolError: it is not believed.
+        """
+
+
 class PeerTransport:
     """Implements :class:`chordnet.net.base.interfaces.Transport` and :class:`greeters.Peers`.
 
     :param post: takes every message of a peer, and what else is an event for the core.
+    :param bundles: takes what peers say of roots and revocations; None if nothing is secured.
     :param on_down: called for every failed dial and ended connection; must not call back directly.
     """
 
@@ -76,12 +93,14 @@ class PeerTransport:
         on_down: Down,
         names: Judge | None = None,
         post: Callable[[Event], None] = lambda _event: None,
+        bundles: Bundles | None = None,
     ) -> None:
         reactor, turn, me, limits = shared.reactor, shared.turn, shared.me, shared.limits
         network, space = shared.network, shared.space
         self._judging = Judging(names, post, shared.wall, self._rival, limits.max_ungreeted)
         self.judged = self._judging.judged
         self.post = post
+        self._bundles = bundles
         self._reactor = reactor
         self._seconds = shared.seconds
         self._turn = turn
@@ -90,7 +109,9 @@ class PeerTransport:
         self._on_down = on_down
         self._journal = shared.journal
         self._limits = limits
-        settings = DialSettings(reactor, turn, limits, shared.frame_limit, shared.endpoints)
+        settings = DialSettings(
+            reactor, turn, limits, shared.frame_limit, shared.endpoints, shared.credentials
+        )
         make = partial(Dial, settings)
         dial = partial(make, hello=peer_hello(me, network, space.bits))
         self._verifier = Verifier(partial(make, hello=who_hello(network, space.bits)), post)
@@ -248,7 +269,15 @@ class PeerTransport:
             fault = _REFUSED.get(refusal.code, fault)
         self._journal.counters.add(NetMetric.DIALS_FAILED)
         address = link.node.address
-        if refusal is None or refusal.code == "self":
+        if refusal is None and fault is LinkFault.REJECTED:
+            self._journal.limited(
+                NetMetric.REJECTED,
+                "{address} is not accepted by this node: {reason}",
+                labels=("certificate",),
+                address=address,
+                reason=text,
+            )
+        elif refusal is None or refusal.code == "self":
             self._journal.debug("cannot reach {address}: {reason}", address=address, reason=text)
         else:
             self._journal.limited(
@@ -361,6 +390,8 @@ class PeerTransport:
         self._schedule_sweep()
         self._adopt(link, session)
         self._join_contact(link, node.address)
+        if self._bundles is not None:
+            self._bundles.met(connection)
         return session
 
     def _adopt(self, link: Link, session: PeerSession) -> None:
@@ -431,6 +462,22 @@ class PeerTransport:
         if not session.said_bye:
             session.connection.send(Bye(bye.code[:20]))
         session.connection.close()
+
+    def on_bundle(self, session: PeerSession, message: BundleMessage) -> None:
+        """Take what a peer says of its roots and revocations.
+
+        :raises RemoteProtocolError: it is not believed, or not said on such a connection.
+        """
+        if self._bundles is None:
+            raise RemoteProtocolError("certificates are nothing to a node that is not secured")
+        self._bundles.heard(session.connection, message)
+
+    def tell_all(self, message: BundleMessage) -> None:
+        """Send a message to every peer that is connected."""
+        with self._turn:
+            for session in self._sessions:
+                if not session.said_bye:
+                    session.connection.send(message)
 
     def session_ended(self, session: PeerSession, problem: str) -> None:
         """Forget a connection that is gone, or whose peer broke a rule (``problem`` says which)."""

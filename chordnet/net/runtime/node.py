@@ -33,14 +33,24 @@ from chordnet.core.base.effects import (
     PeersKnown,
     Record,
     RingChanged,
+    SealRefused,
     SendStored,
     StatusChanged,
     Traced,
     Verify,
     Walked,
+    WitnessedDone,
 )
-from chordnet.core.base.errors import BroadcastFailed, Busy, ChordnetError, NoStore, NotInRing
+from chordnet.core.base.errors import (
+    BroadcastFailed,
+    Busy,
+    ChordnetError,
+    LookupFailed,
+    NoStore,
+    NotInRing,
+)
 from chordnet.core.base.events import Begin, FindOwner, Leave, Publish, Start, Walk
+from chordnet.core.base.identifiers import between_right
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.net.base.allowance import Load
 from chordnet.net.base.interfaces import (
@@ -52,6 +62,7 @@ from chordnet.net.base.interfaces import (
 )
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
+from chordnet.net.enrol.membership import Membership
 from chordnet.net.links.greeters import Clients, Door
 from chordnet.net.links.transport import PeerTransport
 from chordnet.net.observe.hooks import Hooks
@@ -74,19 +85,23 @@ from chordnet.wire.rpc import (
     FingerEntry,
     LookupResult,
     MessageRecord,
+    NodeInfo,
     NodeStatus,
 )
 from chordnet.wire.stores import HeldKey, StoreState
 
 T = TypeVar("T")
 
+MOST_MEMBERS = 1024
+"""Of a ring whose members are listed."""
+
 
 class LocalNode:
     """Ties one core to its connections, its log and its subscribers.
 
     :param keep_peers: called with the peers worth keeping on disk.
-    :param permissions: what each client may do.
     :param store: makes what reads and writes keys, for this node; None if it keeps no store.
+    :param membership: makes what deals with certificates, for this node; None if it is not secured.
     """
 
     def __init__(
@@ -99,10 +114,9 @@ class LocalNode:
         hooks: Hooks | None = None,
         keep_peers: Callable[[list[NodeRef]], None] = lambda _peers: None,
         store: Callable[[LocalNode], KeyStore | StoreRunner] | None = None,
-        permissions: Permissions | None = None,
+        membership: Callable[[LocalNode], Membership] | None = None,
     ) -> None:
         self._shared = shared
-        self.permissions = permissions or Permissions()
         self.me = shared.me
         self.core = core
         self.network = shared.network
@@ -136,6 +150,7 @@ class LocalNode:
         """Why this node had to leave its ring for good; empty if it did not."""
         self._outbox: list[tuple[int, bytes]] = []
         self.frame_limit = shared.frame_limit
+        self.membership = None if membership is None else membership(self)
         self.turn = shared.turn
         surround = partial(self._surround, hooks or Hooks(self.journal), keep_peers)
         self.runner = Runner(self.clock, self.turn, core, self.journal, shared.seconds, surround)
@@ -161,6 +176,7 @@ class LocalNode:
             on_down=runner.down if self.store is None else self.store.heeding(runner.down),
             names=self.core,
             post=runner.post,
+            bundles=self.membership.spreading if self.membership is not None else None,
         )
         self.history = History(
             self._shared,
@@ -174,9 +190,16 @@ class LocalNode:
         self.turn.join(self.history)
         return Surroundings(self.transport, self._performers(), self.history.rest)
 
+    @property
+    def permissions(self) -> Permissions:
+        """What decides what each client may do."""
+        shared = self._shared
+        return Permissions(shared.cookies, shared.ports, shared.wall)
+
     def door(self, clients: Clients) -> Door:
         """Return the factory for this node's listening port."""
-        return Door(self._shared, self.transport, clients, self.core.standing)
+        enrol = self.membership.desk.attend if self.membership is not None else None
+        return Door(self._shared, self.transport, clients, self.core.standing, enrol)
 
     def start(
         self, bootstrap: Sequence[str], known: Sequence[NodeRef], *, alone: bool = False
@@ -185,7 +208,10 @@ class LocalNode:
 
         :param alone: create a ring if none of them answers.
         """
-        self.transport.trust([*bootstrap, *(peer.address for peer in known)])
+        addresses = [*bootstrap, *(peer.address for peer in known)]
+        self.transport.trust(addresses)
+        if self.membership is not None:
+            self.membership.start(addresses)
         with self.turn:
             recent = recent_messages(self.log, self.wall() - self.config.broadcast_deadline_s)
             ledger, wall = self.log.ledger(), self.wall()
@@ -258,12 +284,35 @@ class LocalNode:
         self._lookups[self._op] = (key, identifier, done)
         self.runner.post(FindOwner(self._op, self.space.raw(identifier), iterative))
 
+    def owns(self, key: str) -> bool:
+        """Return True if this node owns ``key`` as far as it knows."""
+        predecessor, identifier = self.core.predecessor, self.space.hash(check_key(key))
+        return (
+            predecessor is not None
+            and self.active
+            and between_right(predecessor.id, identifier, self.me.id)
+        )
+
     def walk(self, limit: int, done: Callable[[Walked | ChordnetError], None]) -> None:
         """Walk round the ring once, over ``limit`` members at most; ``done`` gets what was seen."""
         self._op += 1
         self._walks[self._op] = done
         with self.turn:
             self.runner.post(Walk(self._op, limit))
+
+    def members(self, done: Callable[[list[NodeInfo] | ChordnetError], None]) -> None:
+        """Find out who is in the ring; ``done`` gets its members in order, this node first."""
+        self._check_member()
+
+        def walked(seen: Walked | ChordnetError) -> None:
+            if isinstance(seen, ChordnetError):
+                done(seen)
+            elif seen.problem:
+                done(LookupFailed(f"the walk round the ring did not come round: {seen.problem}"))
+            else:
+                done(self.views.nodes(seen.members))
+
+        self.walk(MOST_MEMBERS, walked)
 
     def _walked(self, effect: Walked) -> None:
         done = self._walks.pop(effect.op, None)
@@ -363,6 +412,8 @@ class LocalNode:
 
     def _end(self, reason: str) -> None:
         self.runner.stop()
+        if self.membership is not None:
+            self.membership.stop()
         if self.store is not None:
             self.store.stop(reason)
         self.transport.stop(reason)
@@ -409,6 +460,7 @@ class LocalNode:
             Judged: self.transport.judged,
             Joined: notices.fire_later,
             BroadcastDone: self._broadcast_done,
+            WitnessedDone: self._broadcast_done,
             LeftRing: self._left_ring,
             StatusChanged: notices.status_changed,
             RingChanged: notices.ring_changed,
@@ -417,6 +469,7 @@ class LocalNode:
             PeersKnown: notices.peers_known,
             Traced: notices.traced,
             Misbehaved: notices.misbehaved,
+            SealRefused: notices.seal_refused,
             Mailed: lambda _effect: None,
         }
         return performers if self.store is None else self.store.performing(performers)

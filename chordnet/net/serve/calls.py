@@ -16,9 +16,9 @@ import attrs
 
 from chordnet.core.base.outcomes import Entry, StaleEntry
 from chordnet.net.observe.accounts import history, trails
-from chordnet.net.serve.permissions import Role
 from chordnet.net.serve.reading import ReceivedReader, position_of, trace_of
 from chordnet.net.serve.seams import Asker, Node
+from chordnet.trust.base.subjects import Role
 from chordnet.wire.orders import (
     AsideReply,
     BeginStore,
@@ -35,6 +35,7 @@ from chordnet.wire.rpc import (
     Follow,
     GetHistory,
     GetKey,
+    GetMembers,
     GetMessages,
     GetStatus,
     GetStoreState,
@@ -46,6 +47,7 @@ from chordnet.wire.rpc import (
     LeaveRing,
     Lookup,
     LookupReply,
+    MembersReply,
     Messages,
     PutKey,
     SendMessage,
@@ -158,7 +160,7 @@ def get_key(asker: Asker, request: GetKey) -> None:
 
 def write_key(asker: Asker, request: PutKey | DeleteKey) -> None:
     """Write or delete a key; the receipt is the reply."""
-    ask = partial(asker.node.keys.ask, operates=asker.access.covers("operate"))
+    ask = partial(asker.node.keys.ask, operates=asker.access.role.covers(Role.OPERATE))
     asker.later(request.rid, WrittenReply, ask, request)
 
 
@@ -191,6 +193,11 @@ def can_stop(asker: Asker, request: CanStop) -> None:
 def inspect_key(asker: Asker, request: InspectKey) -> None:
     """Find out what each of the nodes that hold a key has of it."""
     asker.later(request.rid, KeyMembersReply, asker.node.standings.inspect, request.key)
+
+
+def get_members(asker: Asker, request: GetMembers) -> None:
+    """Walk round the ring, and say who is in it."""
+    asker.later(request.rid, MembersReply, asker.node.members)
 
 
 def recover_slots(asker: Asker, request: RecoverSlots) -> None:
@@ -236,28 +243,29 @@ def _span(node: Node, request: GetMessages | GetTrails) -> tuple[int, int]:
 # ---- the table ------------------------------------------------------------------------------
 
 CALLS = (
-    Call(SendMessage, send_message, "send", doing="sending a message"),
-    Call(GetMessages, get_messages, "read", long=True),
-    Call(Follow, follow, "read"),
-    Call(Unfollow, unfollow, "read"),
-    Call(GetStatus, get_status, "read"),
-    Call(Lookup, lookup, "read"),
-    Call(LeaveRing, leave_ring, "operate", doing="making the node leave"),
-    Call(GetTrace, get_trace, "read"),
-    Call(GetHistory, get_history, "read", long=True),
-    Call(GetTrails, get_trails, "read", long=True),
-    Call(BeginRing, begin_ring, "operate", doing="making the node create a ring"),
-    Call(GetKey, get_key, "read"),
-    Call(PutKey, write_key, "send", doing="writing a key"),
-    Call(DeleteKey, write_key, "send", doing="deleting a key"),
-    Call(GetStoreState, get_store_state, "read", long=True),
-    Call(VacateSeats, vacate_seats, "operate", doing="making the node give up its slots"),
-    Call(CanStop, can_stop, "read"),
-    Call(InspectKey, inspect_key, "read"),
-    Call(WatchKey, watch_key, "read"),
-    Call(GetHeldKeys, get_held_keys, "read", long=True),
-    Call(RecoverSlots, recover_slots, "operate", doing="recovering slots of the store"),
-    Call(BeginStore, begin_store, "operate", doing="beginning a store"),
-    Call(SetStoreAside, set_store_aside, "operate", doing="setting the node's store aside"),
+    Call(SendMessage, send_message, Role.SEND, doing="sending a message"),
+    Call(GetMessages, get_messages, Role.READ, long=True),
+    Call(Follow, follow, Role.READ),
+    Call(Unfollow, unfollow, Role.READ),
+    Call(GetStatus, get_status, Role.READ),
+    Call(Lookup, lookup, Role.READ),
+    Call(LeaveRing, leave_ring, Role.OPERATE, doing="making the node leave"),
+    Call(GetTrace, get_trace, Role.READ),
+    Call(GetHistory, get_history, Role.READ, long=True),
+    Call(GetTrails, get_trails, Role.READ, long=True),
+    Call(BeginRing, begin_ring, Role.OPERATE, doing="making the node create a ring"),
+    Call(GetKey, get_key, Role.READ),
+    Call(PutKey, write_key, Role.SEND, doing="writing a key"),
+    Call(DeleteKey, write_key, Role.SEND, doing="deleting a key"),
+    Call(GetStoreState, get_store_state, Role.READ, long=True),
+    Call(VacateSeats, vacate_seats, Role.OPERATE, doing="making the node give up its slots"),
+    Call(CanStop, can_stop, Role.READ),
+    Call(InspectKey, inspect_key, Role.READ),
+    Call(GetMembers, get_members, Role.READ, long=True),
+    Call(WatchKey, watch_key, Role.READ),
+    Call(GetHeldKeys, get_held_keys, Role.READ, long=True),
+    Call(RecoverSlots, recover_slots, Role.OPERATE, doing="recovering slots of the store"),
+    Call(BeginStore, begin_store, Role.OPERATE, doing="beginning a store"),
+    Call(SetStoreAside, set_store_aside, Role.OPERATE, doing="setting the node's store aside"),
 )
 BY_REQUEST: dict[type, Call] = {call.request: call for call in CALLS}

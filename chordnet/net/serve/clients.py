@@ -29,6 +29,7 @@ from chordnet.net.serve.permissions import Access
 from chordnet.net.serve.revisions import KeyWatches
 from chordnet.net.serve.seams import Node
 from chordnet.net.serve.watches import IdleWatch, ReadingWatch
+from chordnet.trust.base.subjects import Role
 from chordnet.wire.codec import encode_frame, read_request
 from chordnet.wire.greeting import Bye
 from chordnet.wire.rpc import (
@@ -188,10 +189,10 @@ class ClientSession:
         call, rid = BY_REQUEST[type(request)], request.rid
         try:
             self.access.require(call.role, call.doing)
-            if call.role == "operate" or self._concerns_kept_keys(request):
+            if call.role is Role.OPERATE or self._concerns_kept_keys(request):
                 self._audit.begins(request, call.doing)
             answer = call.handler(self, request)
-            if answer is None and call.role == "operate":
+            if answer is None and call.role is Role.OPERATE:
                 self._audit.goes_on(rid)
             if answer is not None:
                 self._audit.ends(rid)

@@ -80,7 +80,8 @@ class ClientDesk:
 
         :param shown: what it has shown of its cookies.
         """
-        session = ClientSession(self, connection, self._permissions.access(shown))
+        access = self._permissions.access(connection.subject, shown)
+        session = ClientSession(self, connection, access)
         self._sessions[session] = None
         connection.accept_long(self._parts_room, LONG_OF_CLIENTS, session.crowded)
         return session

@@ -7,19 +7,13 @@ node's cookie (:mod:`chordnet.wire.cookies`) may operate it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Literal
+from collections.abc import Callable, Collection, Iterable
 
 import attrs
 
 from chordnet.core.base.errors import NotPermitted
+from chordnet.trust.base.subjects import Role, Subject
 from chordnet.wire.cookies import SKEW_S, Shown, proves
-
-Role = Literal["read", "send", "operate"]
-"""What a client must be allowed to do: see what the node sees, keys included; broadcast, and write
-keys; change the node itself, or the network."""
-
-_RANKS = {"read": 1, "send": 2, "operate": 3}
 
 
 @attrs.frozen
@@ -27,14 +21,10 @@ class Access:
     """What one client may do."""
 
     role: Role
-    who: str = "a client"
+    who: str
     """As it is named in the log."""
-    why: str = "this client showed none"
-    """Why it may not operate the node, if it is for want of the cookie."""
-
-    def covers(self, needed: Role) -> bool:
-        """Return True if it may do what takes this role."""
-        return _RANKS[self.role] >= _RANKS[needed]
+    lacking: str = ""
+    """What it would take to operate the node, and why this client does not have it."""
 
     def require(self, needed: Role, doing: str) -> None:
         """Make sure that it may do what takes this role.
@@ -42,12 +32,11 @@ class Access:
         :param doing: says what it wants.
         :raises NotPermitted: it may not.
         """
-        if not self.covers(needed):
-            raise NotPermitted(f"{doing} takes the node's cookie, and {self.why}")
+        if not self.role.covers(needed):
+            raise NotPermitted(f"{doing} takes {self.lacking or self._other(needed)}")
 
-
-OWNER = Access("operate", "the program itself")
-"""What the program may do that runs the node."""
+    def _other(self, needed: Role) -> str:
+        return f"a certificate with the role {needed}, and this client is {self.who}"
 
 
 class Permissions:
@@ -60,7 +49,7 @@ class Permissions:
 
     def __init__(
         self,
-        cookies: Sequence[bytes] = (),
+        cookies: Iterable[bytes] = (),
         ports: Collection[int] = (),
         wall: Callable[[], float] = lambda: 0.0,
     ) -> None:
@@ -68,12 +57,18 @@ class Permissions:
         self._ports = frozenset(ports)
         self._wall = wall
 
-    def access(self, shown: Shown | None) -> Access:
-        """Return what a client may do that has shown this on a plain connection."""
+    def access(self, subject: Subject | None, shown: Shown | None) -> Access:
+        """Return what a client may do.
+
+        :param subject: whom its certificate names; None on a plain connection.
+        :param shown: what it has shown of its cookies.
+        """
+        if subject is not None:
+            return Access(subject.role, f"{subject.name!r} ({subject.role})")
         why = self._missing(shown)
         if why:
-            return Access("send", why=why)
-        return Access("operate", "a client with the cookie")
+            return Access(Role.SEND, "a client", f"the node's cookie, and {why}")
+        return Access(Role.OPERATE, "a client with the cookie")
 
     def _missing(self, shown: Shown | None) -> str:
         """Return why a client may not operate the node; empty if it may."""

@@ -17,7 +17,15 @@ from chordnet.net.base.turn import Turn
 from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views
 from chordnet.net.serve.permissions import Access
-from chordnet.wire.rpc import Follow, GetKey, KeyRequest, NodeStatus, ServerReply, Written
+from chordnet.wire.rpc import (
+    Follow,
+    GetKey,
+    KeyRequest,
+    NodeInfo,
+    NodeStatus,
+    ServerReply,
+    Written,
+)
 from chordnet.wire.stores import HeldKey, KeyMembers, SlotRecovery, StoreStanding, StoreState
 from chordnet.wire.watches import WatchKey
 
@@ -96,6 +104,7 @@ class Node(Protocol):
     def clock(self) -> IReactorTime: ...
     def publish(self, body: str, done: ReceiptDone) -> None: ...
     def find(self, key: str, done: LookupDoneWith, *, iterative: bool = False) -> None: ...
+    def members(self, done: Callable[[list[NodeInfo] | ChordnetError], None]) -> None: ...
     def status(self) -> NodeStatus: ...
     def store_state(self, first: int = 0) -> tuple[StoreState, bool]: ...
     def held_keys(self, after: str, *, owned: bool) -> tuple[list[HeldKey], bool]:

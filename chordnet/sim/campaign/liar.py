@@ -21,7 +21,6 @@ import msgspec
 from chordnet.core.base import effects as fx
 from chordnet.core.base import events as ev
 from chordnet.core.base import messages as msg
-from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import EdgeKind, Hop, MessageId, NodeRef, PeerMessage, Status
 from chordnet.core.node import ChordNode
 from chordnet.sim.world.latency import happens
@@ -220,9 +219,6 @@ class LyingNode(ChordNode):
     """An honest core under the control of a :class:`Liar`."""
 
     liar: Liar | None = None
-
-    def __init__(self, config: ProtocolConfig, me: NodeRef, rng: Random) -> None:
-        super().__init__(config, me, rng)
 
     def step(self, event: ev.Event, now: float) -> list[fx.Effect]:
         """Take one event, and return the effects that the liar makes of it."""

@@ -180,5 +180,8 @@ _ALL = (
 )
 LABS = {lab.name: lab for lab in _ALL}
 
-OTHERWISE = {"claims_checked": "chordnet.sim.store, with nodes that lie"}
+OTHERWISE = {
+    "claims_checked": "chordnet.sim.store, with nodes that lie",
+    "asked_first": "chordnet.sim.store, with disks that are lost before they are members",
+}
 """Rules that concern more than one slot, and what shows what goes wrong without them."""

@@ -45,6 +45,9 @@ class Wish:
     engine: str = "auto"
     record: Path | None = None
     """The directory in which the nodes are to record their events."""
+    secured: bool | None = None
+    """Whether nodes and clients are to prove who they are; a network stays as it was if this is
+    ``None``."""
 
 
 @attrs.frozen(kw_only=True)
@@ -114,6 +117,7 @@ async def _new_network(
         size=wish.nodes or (lost.size if lost is not None else DEFAULT_NODES),
         base_port=wish.base_port or (lost.base_port if lost is not None else DEFAULT_BASE_PORT),
         record=_record(wish) or (lost.record if lost is not None else None),
+        secured=_secured(wish, old),
     )
     check_size(network)
     if network.record is not None and network.engine == "docker":
@@ -133,6 +137,13 @@ async def _new_network(
             f"now {network.size} from port {network.base_port}"
         )
     return network
+
+
+def _secured(wish: Wish, old: NetworkDescription | None) -> bool:
+    """Return whether a network is to be secured: what once was is not opened unasked."""
+    if wish.secured is None:
+        return old is not None and old.secured
+    return wish.secured
 
 
 def _record(wish: Wish) -> str | None:
@@ -160,6 +171,10 @@ def _refuse_other(old: NetworkDescription, wish: Wish) -> None:
         (
             _record(wish) not in (None, old.record),
             "no recording" if old.record is None else f"recordings in {old.record}",
+        ),
+        (
+            wish.secured not in (None, old.secured),
+            "identities" if old.secured else "no identities",
         ),
     ]
     found = [text for differs, text in differences if differs]
@@ -220,6 +235,8 @@ async def bring_up(
     testbed.home.save(network)
     try:
         if missing:
+            if network.secured:
+                testbed.provide_identities(missing)
             await engine.start(network, missing)
         well = others - await _unwell(testbed, engine, others)
         expected = set(missing) | well - await _failed(testbed, network, well)

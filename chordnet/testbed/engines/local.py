@@ -108,6 +108,8 @@ class LocalEngine:
         for peer in network.peers(number):
             words += ["--peer", network.address(peer)]
         words += ["--founders", ",".join(network.founders)]
+        if network.secured:
+            words += ["--identity", str(self._home.identity_directory(number))]
         if (path := network.recording(number)) is not None:
             words += ["--record", path, "--record-bytes", str(RECORD_BYTES)]
         return words

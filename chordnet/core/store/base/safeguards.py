@@ -40,3 +40,6 @@ class StoreSafeguards:
     """A member that drops a record keeps its promise and its version as the floor of the slot."""
     claims_checked: bool = True
     """What a node says of a slot that is no member of it is checked with the members first."""
+    asked_first: bool = True
+    """Disks are proposed as members if they have just said that they are there; otherwise if they
+    were heard of lately. Without, no answer is wrong, but a slot can be lost."""

@@ -28,7 +28,7 @@ from chordnet.core.store.base.effects import (
     Wait,
 )
 from chordnet.core.store.base.events import Ask
-from chordnet.core.store.base.founding import Founding, Slots
+from chordnet.core.store.base.founding import FIRST_EPOCH, Founding, Slots
 from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.messages import Why
 from chordnet.core.store.base.outcomes import Outcome
@@ -59,6 +59,7 @@ from chordnet.core.store.slot.operations import AT_OPERATION
 from chordnet.core.store.slot.reconfigure import AT_LEADER
 from chordnet.core.store.slot.recovery import AT_RECOVERY
 from chordnet.core.store.upkeep.collecting import Collecting
+from chordnet.core.store.upkeep.offers import Offer, Pledges, Ready
 from chordnet.core.store.watch.asides import Asides
 from chordnet.core.store.watch.host import Bell
 from chordnet.core.store.watch.messages import Aside, AsideMessage, Peek, Peeked
@@ -117,6 +118,9 @@ class Formation:
         self.seats = seats = Seats(around, founding, self.directory, ballots, holders, self.arc)
         self.claims = Claims(around, self.id, self.directory, self._learn, seats.has_other_disk)
         self.suggestions = Suggestions(around, founding, self.directory, holders, self.seats)
+        self.pledges = Pledges(
+            around, self.id, founding.slots, lambda: holders[around.me.node].takes_seats
+        )
         self.recoveries = Recoveries(around, founding, self.directory, self.seats, self._learn)
         self.repair = Repair(around, self.id, self.holdings, self.asking.write_again)
         self.collecting = Collecting(
@@ -142,10 +146,14 @@ class Formation:
 
     def _remember(self, head: Head) -> None:
         """Go on from what the disk says of a slot."""
+        installed = head.configuration
         if head.newest is not None:
-            self.directory.learn(listed_as_chosen(head.slot, head.newest, head.configuration))
-        elif head.configuration.members:
-            self.directory.learn(Listed(head.slot, head.configuration))
+            self.directory.learn(listed_as_chosen(head.slot, head.newest, installed))
+        elif head.settled or installed.epoch == FIRST_EPOCH:
+            self.directory.learn(Listed(head.slot, installed))
+        elif installed.members:
+            # Perhaps nobody else has installed it, and those that it leaves out are still needed.
+            self.directory.learn(listed_as_chosen(head.slot, installed, installed))
         self.seats.sealed(head, self.around.me)
         self.holdings.resume(self.directory.of(head.slot))
 
@@ -166,12 +174,12 @@ class Formation:
 
     # ---- messages ---------------------------------------------------------------------------
 
-    def take(self, sender: str, message: msg.StoreMessage | Talk | Aside) -> None:
+    def take(self, sender: str, message: msg.StoreMessage | Talk | Aside | Offer | Ready) -> None:
         """Take a message of another node."""
         if isinstance(message, Aside):
             if message.formation == self.id:
                 self.asides.take(sender, message)
-        elif not isinstance(message, Talk):
+        elif not isinstance(message, Talk | Offer | Ready):
             self.take_of_slot(sender, message)
         elif message.formation == self.id:
             on_talk: dict[type, Callable[[str, Any], None]] = {
@@ -182,6 +190,8 @@ class Formation:
                 Stock: self.repair.on_stock,
                 Missing: self.repair.on_missing,
                 Suggest: lambda _sender, suggested: self.suggestions.on_suggest(suggested),
+                Offer: self.pledges.on_offer,
+                Ready: self.seats.offers.on_ready,
                 Leaving: lambda node, _message: self.enquiries.on_leaving(node),
             }
             on_talk[type(message)](sender, message)
@@ -193,6 +203,7 @@ class Formation:
             return
         if isinstance(message, msg.Snapshot):
             self.holdings.snapshot(sender, message)
+            self.holdings.settle(self.directory.of(slot))
         elif isinstance(message, msg.Chosen):
             self._chosen(sender, message)
         elif isinstance(message, msg.Forget):
@@ -412,8 +423,11 @@ class Formation:
 
     @property
     def needed(self) -> int:
-        """How many slots need this disk."""
-        return len(self.needing())
+        """How many slots need this disk, or may soon if it is about to leave."""
+        slots = self.needing()
+        if self.seats.leaves(self.around.me):
+            slots |= self.pledges.open(lambda slot: self.directory.of(slot).configuration)
+        return len(slots)
 
     def needing(self) -> set[int]:
         """Return the slots that need this disk: as a member, or for what the next members fetch."""

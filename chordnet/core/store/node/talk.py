@@ -33,6 +33,7 @@ from chordnet.core.store.begin.hails import Hail
 from chordnet.core.store.begin.marks import PROOF_BYTES, Back, Known
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.slot.pages import HAVE_IN_ONE
+from chordnet.core.store.upkeep.offers import Offer, Ready
 from chordnet.core.store.watch.messages import WATCHED_IN_ONE, Peek, Peeked, Stirred, Watch
 
 LETTER_BYTES = 65_536
@@ -135,6 +136,8 @@ Message = (
     | Missing
     | Suggest
     | Leaving
+    | Offer
+    | Ready
     | Watch
     | Stirred
     | Peek
@@ -270,6 +273,7 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     Stirred: lambda part: _watched(part.keys),
     Peek: _key,
     Peeked: lambda part: isfinite(part.age_s),
+    Offer: lambda part: part.slot < MOST_SLOTS,
     Suggest: lambda part: part.slot < MOST_SLOTS and _members(part.members),
 }
 _STRUCTS: tuple[type, ...] = (
@@ -285,6 +289,8 @@ _STRUCTS: tuple[type, ...] = (
     Missing,
     Suggest,
     Leaving,
+    Offer,
+    Ready,
     Watch,
     Stirred,
     Peek,
