@@ -78,6 +78,11 @@ def network_directory(home: Path, name: str) -> Path:
     return home / "networks" / name
 
 
+def identity_directory(home: Path, network: str) -> Path:
+    """Return the directory of the user's identity in the network with this id."""
+    return home / "identities" / network
+
+
 # ---- cookies --------------------------------------------------------------------------------
 
 

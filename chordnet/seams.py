@@ -18,6 +18,7 @@ from chordnet.core.base.errors import ConfigError
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef
 from chordnet.core.node import real_node
+from chordnet.core.seals.notary import Notary
 from chordnet.home import COOKIE, make_cookie
 from chordnet.net.base.addresses import (
     Endpoints,
@@ -52,7 +53,8 @@ from chordnet.storage.log.sqlite import Durability
 from chordnet.trust.identity import Identity
 from chordnet.wire.codec import frame_limit
 
-CoreFactory = Callable[[ProtocolConfig, NodeRef, random.Random], Core]
+CoreFactory = Callable[..., Core]
+"""Takes the settings, the node, its source of randomness, and its notary if it has one."""
 
 
 @attrs.frozen(kw_only=True)
@@ -194,6 +196,8 @@ def cookies_of(settings: NodeSettings, seams: Seams, journal: Journal) -> list[b
 
     :raises ConfigError: its own cookie cannot be read or made.
     """
+    if settings.secured:  # there it is the certificate that counts
+        return []
     cookies = []
     if settings.cookie is not None:
         cookies.append(make_cookie(Path(settings.cookie)))
@@ -238,7 +242,7 @@ class Maker:
         me = NodeRef(raw, state.next_incarnation(), address, name)
         make_core = self.recorder or seams.core
         shared = self._shared(host, me, space)
-        core = make_core(settings.config, me, self.rng)
+        core = make_core(settings.config, me, self.rng, *self._notary(shared))
         keeper, kept = self.storage.open_store()
         of_store = partial(settings.of_store, name)
         keys = self.storage.of_store(of_store)
@@ -279,3 +283,20 @@ class Maker:
             operate_keys=settings.operate_keys,
             security=settings.security(getattr(host, "host", None)),
         )
+
+    def _notary(self, shared: Shared) -> list[Notary]:
+        """Return the notary of a node with certificates, to be passed to its core."""
+        if shared.credentials is None:
+            return []
+        # It needs a library that takes megabytes, which nodes without certificates can do without.
+        from chordnet.trust.seals import SealNotary  # noqa: PLC0415
+
+        space, always = shared.space, self.settings.seals == "always"
+        return [
+            SealNotary(
+                shared.credentials.current,
+                lambda name: space.raw(space.hash(name.encode())),
+                shared.wall,
+                always=always,
+            )
+        ]

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import attrs
 
@@ -65,6 +65,8 @@ from chordnet.storage.log.sqlite import Durability
 from chordnet.trust.identity import Identity
 
 T = TypeVar("T")
+SealChoice = Literal["always", "asked"]
+"""Which messages are sealed in a network with certificates: all, or those of signed receipts."""
 
 DEFAULT_PORT = 7001
 EVERYWHERE = ("*", "auto", "")
@@ -353,6 +355,12 @@ class NodeSettings:
         kind=OwnPort(),
         default_text="none",
         help="[ADDRESS:]PORT for /metrics, /ready, /live and /status; 127.0.0.1 without ADDRESS",
+    )
+    seals: SealChoice = option(
+        "seals",
+        kind=OneOf(get_args(SealChoice)),
+        default="always",
+        help="With certificates: which messages are sealed, always or asked; all nodes the same",
     )
     limits: NetworkLimits = option(
         "max-clients",

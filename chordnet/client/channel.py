@@ -254,9 +254,12 @@ class Channel:
             session.send(rid, frame)
         return session
 
-    def _not_connected(self, _fault: LinkFault, text: str, refusal: Refuse | None) -> None:
+    def _not_connected(self, fault: LinkFault, text: str, refusal: Refuse | None) -> None:
         self._dial = None
-        self._failures.append(_Attempt(self.address, text, refused=refusal is not None))
+        what = "refused this client" if refusal is not None else ""
+        if refusal is None and fault is LinkFault.REJECTED:
+            what = "is not trusted"
+        self._failures.append(_Attempt(self.address, text, what, refused=refusal is not None))
         self._next()
         self._go_on()
 
@@ -399,6 +402,8 @@ class _Attempt(msgspec.Struct, frozen=True):
 
     address: str
     text: str
+    what: str = ""
+    """What became of it, if there was an answer."""
     refused: bool = False
 
 
@@ -407,13 +412,13 @@ def _unreachable(attempts: Sequence[_Attempt]) -> ChordnetError:
     kind = Refused if all(attempt.refused for attempt in attempts) else ConnectFailed
     if len(attempts) == 1:
         (one,) = attempts
-        if one.refused:
-            return Refused(f"{one.address} refused this client: {one.text}")
+        if one.what:
+            return kind(f"{one.address} {one.what}: {one.text}")
         return ConnectFailed(
             f"cannot connect to {one.address}: {one.text.rstrip('.')}; does a node listen there?"
         )
     each = "; ".join(
-        f"{attempt.address}{' refused this client' if attempt.refused else ''}:"
+        f"{attempt.address}{attempt.what and ' ' + attempt.what}:"
         f" {' '.join(attempt.text.split()).rstrip('.')}"
         for attempt in attempts
     )

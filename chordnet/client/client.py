@@ -33,6 +33,7 @@ from chordnet.client.channel import Channel
 from chordnet.client.cookies import Cookies
 from chordnet.client.following import Following, Listing
 from chordnet.client.keys import KeyCalls
+from chordnet.client.membership import MembershipCalls
 from chordnet.client.pages import Pages
 from chordnet.client.recording import ClientHistory
 from chordnet.core.base.errors import Busy, ConfigError, LocalProtocolError
@@ -47,6 +48,7 @@ from chordnet.net.tls.credentials import credentials_of
 from chordnet.trust.identity import Identity
 from chordnet.wire.keys import check_store_key
 from chordnet.wire.phrases import check_key, check_phrase
+from chordnet.wire.receipts import ReceiptKind
 from chordnet.wire.rpc import (
     DeleteKey,
     Follow,
@@ -140,6 +142,8 @@ class P2PNetClient:
             credentials_of(identity, time.time, peer=False),
         )
         self._keys = KeyCalls(self._channel, history)
+        self.membership = MembershipCalls(self._channel, timeout_s)
+        """Calls about certificates, if the node is secured."""
 
     async def __aenter__(self) -> Self:
         """Return the client, which connects when it is first needed."""
@@ -157,20 +161,34 @@ class P2PNetClient:
     # -- calls -----------------------------------------------------------------------------------
 
     @refusing
-    def send_message(self, body: str, wait: bool = True) -> Deferred[Receipt]:
+    def send_message(
+        self,
+        body: str,
+        wait: bool = True,
+        *,
+        receipt: ReceiptKind = "counted",
+        expect: Sequence[str] = (),
+    ) -> Deferred[Receipt]:
         """Broadcast ``body``, one phrase without white space, through the node.
 
         :param wait: wait until every node has recorded it. Otherwise the Deferred fires as soon as
             the node has taken it, with an empty receipt.
+        :param receipt: what the receipt says of the nodes that have recorded it: how many they are
+            (``"counted"``), their names (``"named"``), or their names and signatures
+            (``"signed"``), which takes a network whose nodes have certificates.
+        :param expect: names of nodes without which the receipt is partial. They have to be named,
+            so ``"counted"`` becomes ``"named"``.
 
+        Fails with :class:`LocalProtocolError` if the nodes have no certificates to sign with.
         Fails with :class:`InvalidMessage`, :class:`NotInRing` or :class:`BroadcastFailed`. If the
         connection is lost before the receipt comes (:class:`ConnectFailed`), or the time limit
         passes (:class:`TimedOut`), the message may have been sent nevertheless.
         """
         check_phrase(body)
         CALL.flag("wait", wait)
+        CALL.receipt(receipt, expect)
         timeout_s = self._send_timeout_s if wait else self._timeout_s
-        answer = self._channel.ask(SEND, (body, wait), timeout_s)
+        answer = self._channel.ask(SEND, (body, wait, receipt, list(expect)), timeout_s)
         return answer.addCallback(lambda receipt: receipt or _taken(body))
 
     @refusing

@@ -11,7 +11,7 @@ from typing import TypeVar
 from chordnet.core.base.errors import ChordnetError, ConfigError, NotPermitted
 from chordnet.home import cookie_paths, cookies_in, home_directory, read_cookie
 from chordnet.net.base.addresses import is_loopback, parse_address
-from chordnet.wire.cookies import Shown, show
+from chordnet.wire.trust.cookies import Shown, show
 
 E = TypeVar("E", bound=ChordnetError)
 

@@ -18,6 +18,7 @@ from chordnet.core.base.errors import ChordnetError
 from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.waiting import Clock, gather
+from chordnet.wire.receipts import ReceiptKind
 from chordnet.wire.rpc import (
     LookupResult,
     MessageRecord,
@@ -42,7 +43,14 @@ MAX_VISITORS = 64
 class Client(Protocol):
     """The part of :class:`chordnet.client.P2PNetClient` that is used here."""
 
-    def send_message(self, body: str, wait: bool = True) -> Deferred[Receipt]: ...
+    def send_message(
+        self,
+        body: str,
+        wait: bool = True,
+        *,
+        receipt: ReceiptKind = "counted",
+        expect: Sequence[str] = (),
+    ) -> Deferred[Receipt]: ...
     def get_messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]: ...
     def get_ordered(self, limit: int = 0, since: str = "") -> Deferred[list[OrderedEntry]]: ...
     def follow(

@@ -22,7 +22,7 @@ import msgspec
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef, RingLabel
 from chordnet.core.base.naming import usable_address, usable_name
-from chordnet.wire.cookies import Shown
+from chordnet.wire.trust.cookies import Shown
 
 MAGIC = "chordnet"
 VERSION = 2

@@ -14,7 +14,6 @@ from chordnet.client import calls as asked
 from chordnet.net.serve.calls import BY_REQUEST, CALLS
 from chordnet.net.serve.desk import ClientDesk
 from chordnet.wire.codec import encode_frame, read_reply
-from chordnet.wire.cookies import show
 from chordnet.wire.rpc import (
     REPLIES,
     ClientRequest,
@@ -24,6 +23,7 @@ from chordnet.wire.rpc import (
     ServerReply,
     Unfollow,
 )
+from chordnet.wire.trust.cookies import show
 from chordnet.wire.watches import WatchKey
 from tests.net.test_service import COOKIE, ServiceCase
 

@@ -9,6 +9,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.survey.errors import CannotWrite, TestbedError
@@ -17,6 +18,7 @@ from chordnet.testbed.actions.lifecycle import Wish, start_network, stop_network
 from chordnet.testbed.actions.restart import restart_all
 from chordnet.testbed.base.home import NetworkHome
 from chordnet.testbed.engines.adoption import take_over
+from chordnet.testbed.engines.choice import Choice
 from chordnet.testbed.engines.compose_file import BY_HAND
 from chordnet.testbed.engines.docker_state import Found
 from chordnet.testbed.engines.local import LocalEngine
@@ -242,14 +244,36 @@ class LifecycleTests(LifecycleCase):
             start_network(self.testbed, Wish(**{"nodes": 5, "engine": "local"} | wish), 60)
         )
 
+    def choose_as_asked(self) -> None:
+        async def choose(_reactor: object, kind: str) -> Choice:
+            return Choice(kind, "as asked")
+
+        self.testbed.engines = attrs.evolve(self.testbed.engines, choose=choose)
+
     def test_nodes_of_a_secured_network_have_identities_before_they_start(self) -> None:
         started = self.start(secured=True)
         self.assertTrue(started.network.secured)
         self.assertEqual(self.world.identities.provided, [[1, 2, 3, 4, 5]])
 
-    def test_a_network_is_plain_unless_it_is_asked_to_be_secured(self) -> None:
-        self.assertFalse(self.start().network.secured)
-        self.assertEqual(self.world.identities.provided, [])
+    def test_processes_on_loopback_are_plain_and_containers_are_secured_unless_told_otherwise(
+        self,
+    ) -> None:
+        self.choose_as_asked()
+        for engine, wish, secured in (
+            ("local", None, False),
+            ("docker", None, True),
+            ("docker", False, False),
+            ("local", True, True),
+        ):
+            started = self.start(engine=engine, secured=wish).network
+            self.assertEqual((started.engine, started.secured), (engine, secured))
+            self.result(stop_network(self.testbed, purge=True, timeout=60))
+
+    def test_a_network_that_lost_its_nodes_goes_on_as_plain_as_it_was(self) -> None:
+        described = attrs.evolve(self.world.described, engine="docker")
+        self.testbed.home.save(described)
+        self.choose_as_asked()
+        self.assertFalse(self.start(engine="auto", nodes=None).network.secured)
 
     def test_identities_that_cannot_be_made_leave_nothing_running(self) -> None:
         self.world.identities.broken = "no room for keys"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.wire.cookies import MOST_PROOFS, Shown, proves, show
 from chordnet.wire.greeting import CLIENT, GREETING_LIMIT, MAGIC, VERSION, Hello
+from chordnet.wire.trust.cookies import MOST_PROOFS, Shown, proves, show
 
 ONE, OTHER = b"1" * 32, b"2" * 32
 

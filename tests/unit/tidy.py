@@ -37,15 +37,16 @@ _ARROWS = {
     "core.store.look": "core.store.base",
     "core.store.upkeep": "core.store.base core.store.slot",
     "core.store.watch": "core.store.base",
-    "core.store.node": "core.base core.kernel core.store.base core.store.begin core.store.look "
-    "core.store.slot core.store.upkeep core.store.watch",
+    "core.store.node": "core.base core.kernel core.store.base core.store.begin "
+    "core.store.look core.store.slot core.store.upkeep core.store.watch",
     "core.store": "",
-    "core.broadcast": "core.base core.kernel core.log core.lookup core.ring core.seals",
-    "core": "core.base core.broadcast core.fingers core.join core.kernel core.log core.lookup "
-    "core.ring core.seals",
+    "core.broadcast": "core.base core.kernel core.log core.lookup core.ring "
+    "core.seals",
+    "core": "core.base core.broadcast core.fingers core.join core.kernel "
+    "core.log core.lookup core.ring core.seals",
     "judge": "core.base",
     "judge.store": "core.base",
-    "record": "core core.base",
+    "record": "core core.base core.seals",
     "wire.trust": "",
     "wire": "core.base wire.trust",
     "trust.base": "core.base",
@@ -57,28 +58,31 @@ _ARROWS = {
     "net.tls": "trust trust.base",
     "net.base": "core.base core.log core.store.base net.tls wire",
     "net.streams": "net.base net.tls trust.base",
-    "net.handles": "core.base net.base",
-    "net.links": "core.base net.base net.streams net.tls trust trust.base wire wire.trust",
-    "net.enrol": "core.base net.base net.links net.streams net.tls trust trust.base wire "
+    "net.links": "core.base net.base net.streams net.tls trust trust.base wire "
     "wire.trust",
-    "net.observe": "core.base core.log net.base wire",
-    "net.serve": "core.base core.log net.base net.links net.observe trust.base wire",
-    "net.store": "core.base core.store.base core.store.begin core.store.look core.store.node "
-    "net.base wire",
-    "net.runtime": "core.base core.store.base core.store.begin net.base net.links net.observe "
-    "net.enrol net.serve net.store net.tls record storage storage.base storage.log storage.store "
+    "net.enrol": "core.base net.base net.links net.streams net.tls trust "
     "trust.base wire wire.trust",
+    "net.observe": "core.base core.log net.base wire",
+    "net.serve": "core.base core.log net.base net.links net.observe trust.base wire "
+    "wire.trust",
+    "net.store": "core.base core.store.base core.store.begin core.store.look "
+    "core.store.node net.base wire",
+    "net.runtime": "core.base core.seals core.store.base core.store.begin "
+    "net.base net.enrol net.links net.observe net.serve net.store net.tls record "
+    "storage storage.base storage.log storage.store trust.base wire wire.trust",
+    "net.handles": "core.base net.base net.runtime net.store wire",
     "kinds": "core.base net.base",
-    "settings": "core.base core.store.base core.store.begin kinds net.base net.runtime "
-    "storage.base storage.log trust",
+    "settings": "core.base core.store.base core.store.begin kinds net.base "
+    "net.runtime storage.base storage.log trust",
     "sources": "core.base settings",
     "home": "core.base storage.base",
-    "seams": "core core.base home net.base net.observe net.runtime net.store net.tls "
-    "settings storage.log trust wire",
+    "seams": "core core.base core.seals home net.base net.observe net.runtime "
+    "net.store net.tls settings storage.log trust wire",
     "web": "core.base net.base net.runtime net.store wire",
-    "service": "core.base net.base net.handles net.links net.observe net.runtime "
-    "net.serve net.store net.tls seams settings web wire",
-    "client": "core.base home judge.store net.base net.handles net.links net.tls trust wire",
+    "service": "core.base net.base net.handles net.links net.observe "
+    "net.runtime net.serve net.tls seams settings web wire",
+    "client": "core.base home judge.store net.base net.handles net.links net.tls "
+    "trust wire wire.trust",
     "server": "service",
     "healthcheck": "",
     "tap": "core.base home kinds net.links service settings sources",
@@ -89,8 +93,8 @@ _ARROWS = {
     "sim.search": "core core.base core.kernel core.lookup",
     "sim.generations": "core.base core.store.base core.store.slot",
     "sim.slots": "core.base core.store.base core.store.slot sim.search",
-    "sim.store": "core.base core.store.base core.store.begin core.store.node core.store.upkeep "
-    "judge.store sim.world",
+    "sim.store": "core.base core.store.base core.store.begin core.store.node "
+    "core.store.upkeep judge.store sim.world",
     "sim.store.scenarios": "core.store.base sim.store",
     "sim.campaign": "core core.base sim.world",
     "sim.measured": "core.base sim.scenarios sim.world",
@@ -100,16 +104,17 @@ _ARROWS = {
     "draw": "core.base survey survey.store wire",
     "testbed.base": "core.base home survey",
     "testbed.identities": "survey testbed.base trust trust.base",
-    "testbed.engines": "survey testbed.base testbed.identities",
-    "testbed.actions": "core.base home survey survey.store testbed.base testbed.engines "
-    "testbed.identities wire",
-    "cli.base": "client core.base draw survey testbed.actions testbed.base testbed.engines trust "
-    "wire",
-    "cli.commands": "cli.base draw judge survey survey.store testbed.actions testbed.base wire",
-    "cli.store": "cli.base core.base core.store.base draw storage storage.store survey "
-    "survey.store testbed.actions wire",
-    "cli.lab": "cli.base core.base draw judge.store record sim.measured sim.slots sim.store "
-    "sim.store.scenarios sim.world",
+    "testbed.engines": "home survey testbed.base testbed.identities",
+    "testbed.actions": "core.base home survey survey.store testbed.base "
+    "testbed.engines testbed.identities wire",
+    "cli.base": "client core.base draw survey testbed.actions testbed.base "
+    "testbed.engines trust wire",
+    "cli.commands": "cli.base draw judge survey survey.store testbed.actions "
+    "testbed.base wire",
+    "cli.store": "cli.base core.base core.store.base draw storage "
+    "storage.store survey survey.store testbed.actions wire",
+    "cli.lab": "cli.base core.base draw judge.store record sim.measured "
+    "sim.slots sim.store sim.store.scenarios sim.world",
     "cli": "cli.base",
 }
 # fmt: on
@@ -173,10 +178,10 @@ METHODS = {
     "chordnet.core.log.antientropy.AntiEntropy": 30,
     "chordnet.core.log.ledger.Ledger": 27,
     "chordnet.net.links.protocol.Connection": 28,
-    "chordnet.net.links.transport.PeerTransport": 37,
+    "chordnet.net.links.transport.PeerTransport": 39,
     "chordnet.net.runtime.node.LocalNode": 33,
-    "chordnet.service.ChordService": 43,
     "chordnet.net.store.runner.StoreRunner": 26,
+    "chordnet.service.ChordService": 30,
     "chordnet.sim.store.world.StoreWorld": 27,
     "chordnet.sim.world.network.Network": 38,
 }

@@ -94,7 +94,7 @@ Examples:
     "secured",
     default=None,
     help="Secured, every node and every client proves who it is, and what they say is encrypted; "
-    "their keys and certificates are made here.  [default: as it was, first insecure]",
+    "their keys are made here.  [default: secure with docker, and where it was before]",
 )
 @no_wait_option("until the store of keys is in step")
 @timeout_option(START_TIMEOUT_S)

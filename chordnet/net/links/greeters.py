@@ -30,6 +30,8 @@ from chordnet.net.base.shared import Shared
 from chordnet.net.links.protocol import Connection, Handler
 from chordnet.net.links.trusting import (
     NOT_SECURED,
+    Sessions,
+    Vigil,
     check_greeting,
     check_name,
     check_plain_answer,
@@ -39,7 +41,6 @@ from chordnet.net.streams.layer import HANDSHAKE, SecureLayer
 from chordnet.net.tls.credentials import ENROLMENT
 from chordnet.trust.base.errors import Untrusted
 from chordnet.wire.codec import read_answer, read_hello, read_opening
-from chordnet.wire.cookies import Shown
 from chordnet.wire.greeting import (
     CLIENT,
     MAGIC,
@@ -54,12 +55,13 @@ from chordnet.wire.greeting import (
     agreed_version,
     judge,
 )
+from chordnet.wire.trust.cookies import Shown
 
 PATIENCE_S = 1.0
 """How long a connection may take to begin its greeting, however many others are waiting."""
 
 
-class Peers(Protocol):
+class Peers(Sessions, Protocol):
     """Takes over connections on which a peer has greeted."""
 
     def refuse(self, node: NodeRef) -> Refuse | None: ...
@@ -71,7 +73,7 @@ class Peers(Protocol):
         """Have ``node`` judged; call ``judged`` with why it is refused, or None."""
 
 
-class Clients(Protocol):
+class Clients(Sessions, Protocol):
     """Takes over connections on which a client has greeted."""
 
     def refuse(self) -> Refuse | None: ...
@@ -110,6 +112,7 @@ class Door(ServerFactory):
         self._limits = shared.limits
         self._frame_limit = shared.frame_limit
         self._waiting: dict[Greeter, None] = {}
+        self._vigil = Vigil(shared, peers, clients)
         self._open = True
 
     @property
@@ -171,6 +174,7 @@ class Door(ServerFactory):
     def close(self) -> None:
         """Accept no more connections and close those that have not greeted."""
         self._open = False
+        self._vigil.stop()
         for greeter in list(self._waiting):
             greeter.connection.abort()
 

@@ -51,6 +51,7 @@ from chordnet.net.links.hearsay import Hearsay
 from chordnet.net.links.judging import Judging, WhenJudged
 from chordnet.net.links.links import Link, PeerSession
 from chordnet.net.links.protocol import Connection
+from chordnet.net.links.trusting import still_trusted
 from chordnet.net.links.verifying import Verifier
 from chordnet.wire.codec import LONG_OF_PEERS, encode_frame, goes_in_parts
 from chordnet.wire.greeting import CODES, Bye, Refuse, Welcome, judge_node
@@ -362,9 +363,7 @@ class PeerTransport:
             return False
         session = min(callers, key=lambda each: each.since)
         self._sessions.discard(session)
-        if session.link.session is session:
-            session.link.detach()
-        session.say_bye("idle", self._limits.close_timeout_s)
+        self._retire(session)
         return True
 
     def attach(self, connection: Connection, node: NodeRef, *, outgoing: bool) -> PeerSession:
@@ -532,12 +531,22 @@ class PeerTransport:
                 looks = 0 if link.active else self._looks.get(raw, 0) + 1
                 self._looks[raw], link.active = looks, False
                 if looks >= _IDLE_LOOKS and link.session is not None:
-                    session = link.session
-                    link.detach()
-                    session.say_bye("idle", self._limits.close_timeout_s)
+                    self._retire(link.session)
             self._forget_empty()
         if self._links or self._contacts:
             self._schedule_sweep()
+
+    def _retire(self, session: PeerSession) -> None:
+        """End a connection in order; the next message makes another one."""
+        if session.link.session is session:
+            session.link.detach()
+        session.say_bye("idle", self._limits.close_timeout_s)
+
+    def look_again(self) -> None:
+        """End the connections with peers whose certificates are not believed any more."""
+        for session in list(self._sessions):
+            if still_trusted(session.connection) is not None:
+                self._retire(session)
 
     def _forget_empty(self) -> bool:
         """Forget links that lead nowhere; return True if there were any."""

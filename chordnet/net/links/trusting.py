@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall
+
 from chordnet.core.base.errors import RemoteProtocolError
+from chordnet.net.base.shared import Shared
 from chordnet.net.links.protocol import Connection
 from chordnet.net.streams.layer import SecureLayer
 from chordnet.net.tls.credentials import ENROLMENT, MEMBERS, Credentials
-from chordnet.trust.base.errors import MALFORMED, ROLE, Untrusted
+from chordnet.trust.base.errors import MALFORMED, REVOKED, ROLE, Untrusted
 from chordnet.trust.base.subjects import Subject
 from chordnet.trust.verifying import verify_role
 from chordnet.wire.greeting import CLIENT, PEER, Hello, Refuse, Welcome
@@ -81,6 +86,69 @@ def check_plain_answer(answer: Welcome | Refuse) -> Refuse:
     if isinstance(answer, Refuse):
         return Refuse("plain", answer.text)
     raise RemoteProtocolError("it answers without TLS")
+
+
+LOOK_S = 3600.0
+"""Seconds between two looks at the dates of the certificates in use."""
+
+
+class Sessions(Protocol):
+    """Keeps connections on which somebody was let in."""
+
+    def look_again(self) -> None:
+        """End those whose other side is not believed any more."""
+
+
+class Vigil:
+    """Looks again at who is connected: when this node's credentials change, and every hour.
+
+    :param sessions: where to look.
+    """
+
+    def __init__(self, shared: Shared, *sessions: Sessions) -> None:
+        self._clock = shared.reactor
+        self._turn = shared.turn
+        self._sessions = sessions
+        self._call: IDelayedCall | None = None
+        self._forget = lambda: None
+        if shared.credentials is not None:
+            self._forget = shared.credentials.subscribe(self._look)
+            self._call = self._clock.callLater(LOOK_S, self._late)
+
+    def _late(self) -> None:
+        self._call = self._clock.callLater(LOOK_S, self._late)
+        self._look()
+
+    def _look(self) -> None:
+        with self._turn:
+            for sessions in self._sessions:
+                sessions.look_again()
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+            self._forget()
+
+
+def still_trusted(connection: Connection) -> str | None:
+    """Return None if the other side is still believed, or has been cut off just now.
+
+    Whose certificate was revoked is cut off at once. Otherwise the reason is returned, and the
+    connection is to be ended in order: the other side probably has a newer certificate, and nothing
+    that is on its way need be lost.
+    """
+    security = connection.security
+    if security is None or connection.closing:
+        return None
+    try:
+        security.judge()
+    except Untrusted as error:
+        if error.code != REVOKED:
+            return str(error)
+        security.expel(str(error))
+    return None
 
 
 def _misnamed(name: str, subject: Subject) -> str:

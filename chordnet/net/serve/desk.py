@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chordnet.net.links.protocol import Connection
+from chordnet.net.links.trusting import still_trusted
 from chordnet.net.serve.clients import ClientSession
 from chordnet.net.serve.permissions import Permissions
 from chordnet.net.serve.seams import Node
 from chordnet.wire.codec import LONG_OF_CLIENTS
-from chordnet.wire.cookies import Shown
 from chordnet.wire.greeting import Refuse
 from chordnet.wire.parts import PartsRoom
+from chordnet.wire.trust.cookies import Shown
 
 SILENT_S = 1.0
 """How long a client may take for its first request before it gives way to another one."""
@@ -41,7 +42,7 @@ class ClientDesk:
         self.node = node
         self.leave = leave
         self._permissions = permissions or Permissions()
-        self._sessions: dict[ClientSession, None] = {}
+        self._sessions: dict[ClientSession, Connection] = {}
         """In the order in which they connected."""
         self._parts_room = PartsRoom(node.limits.parts_bytes, node.clock.seconds)
         self._stopped = False
@@ -82,13 +83,20 @@ class ClientDesk:
         """
         access = self._permissions.access(connection.subject, shown)
         session = ClientSession(self, connection, access)
-        self._sessions[session] = None
+        self._sessions[session] = connection
         connection.accept_long(self._parts_room, LONG_OF_CLIENTS, session.crowded)
         return session
 
     def forget(self, session: ClientSession) -> None:
         """Forget a session."""
         self._sessions.pop(session, None)
+
+    def look_again(self) -> None:
+        """End the connections with clients whose certificates are not believed any more."""
+        for session, connection in list(self._sessions.items()):
+            reason = still_trusted(connection)
+            if reason is not None:
+                session.close("idle", reason)
 
     def stop(self) -> None:
         """Say goodbye to every client."""

@@ -2,7 +2,7 @@
 
 Each request needs a role (:data:`chordnet.net.serve.calls.CALLS`). On a secured connection the
 client has the role of its certificate. On a plain one everybody may ask and send, and who shows the
-node's cookie (:mod:`chordnet.wire.cookies`) may operate it.
+node's cookie (:mod:`chordnet.wire.trust.cookies`) may operate it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import attrs
 
 from chordnet.core.base.errors import NotPermitted
 from chordnet.trust.base.subjects import Role, Subject
-from chordnet.wire.cookies import SKEW_S, Shown, proves
+from chordnet.wire.trust.cookies import SKEW_S, Shown, proves
 
 
 @attrs.frozen

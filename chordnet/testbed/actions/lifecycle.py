@@ -46,8 +46,7 @@ class Wish:
     record: Path | None = None
     """The directory in which the nodes are to record their events."""
     secured: bool | None = None
-    """Whether nodes and clients are to prove who they are; a network stays as it was if this is
-    ``None``."""
+    """Whether nodes and clients are to prove who they are."""
 
 
 @attrs.frozen(kw_only=True)
@@ -117,7 +116,6 @@ async def _new_network(
         size=wish.nodes or (lost.size if lost is not None else DEFAULT_NODES),
         base_port=wish.base_port or (lost.base_port if lost is not None else DEFAULT_BASE_PORT),
         record=_record(wish) or (lost.record if lost is not None else None),
-        secured=_secured(wish, old),
     )
     check_size(network)
     if network.record is not None and network.engine == "docker":
@@ -130,7 +128,9 @@ async def _new_network(
         choice = await testbed.engines.choose(testbed.reactor, network.engine)
     if wish.engine == "auto":
         testbed.say(f"engine: {choice.kind} ({choice.why})")
-    network = attrs.evolve(network, engine=choice.kind, code=code_digest())
+    network = attrs.evolve(
+        network, engine=choice.kind, code=code_digest(), secured=_secured(wish, old, choice.kind)
+    )
     if old is not None and (old.size, old.base_port) != (network.size, network.base_port):
         testbed.say(
             f"last time it had {old.size} nodes from port {old.base_port}; "
@@ -139,11 +139,17 @@ async def _new_network(
     return network
 
 
-def _secured(wish: Wish, old: NetworkDescription | None) -> bool:
-    """Return whether a network is to be secured: what once was is not opened unasked."""
-    if wish.secured is None:
-        return old is not None and old.secured
-    return wish.secured
+def _secured(wish: Wish, old: NetworkDescription | None, kind: str) -> bool:
+    """Return whether a network is to be secured.
+
+    What once was is not opened unasked, and what has lost its nodes goes on as it was. Otherwise
+    containers are secured: they listen on more than the loopback interface.
+    """
+    if wish.secured is not None:
+        return wish.secured
+    if old is not None and (old.secured or not old.stopped):
+        return old.secured
+    return kind == "docker"
 
 
 def _record(wish: Wish) -> str | None:
