@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from chordnet.client.calls import Call, error_of
 from chordnet.client.cookies import Cookies
+from chordnet.client.identities import Identities
 from chordnet.core.base.errors import (
     Busy,
     ChordnetError,
@@ -38,7 +39,6 @@ from chordnet.net.base.turn import Turn
 from chordnet.net.links.dialler import Dial, DialSettings
 from chordnet.net.links.greeters import client_hello
 from chordnet.net.links.protocol import Connection
-from chordnet.net.tls.credentials import Credentials
 from chordnet.wire.codec import (
     LONG_LIMIT,
     LONG_OF_CLIENTS,
@@ -88,8 +88,7 @@ class Channel:
     :param addresses: ``host:port`` each; tried in this order, beginning with the last one used.
     :param network: the network's name; empty for any.
     :param cookies: what is shown of them to each node.
-    :param credentials: what the client shows of itself, and whom it believes; None for a network
-        that is not secured.
+    :param identities: what the client shows of itself to a network that is secured.
     """
 
     def __init__(
@@ -100,10 +99,10 @@ class Channel:
         limits: NetworkLimits,
         endpoints: Endpoints,
         cookies: Cookies,
-        credentials: Credentials | None = None,
+        identities: Identities,
     ) -> None:
         self._reactor = reactor
-        self._credentials = credentials
+        self._identities = identities
         self._addresses = tuple(addresses)
         self._at = 0
         self._network = network
@@ -235,7 +234,7 @@ class Channel:
                 self._limits,
                 _LONGEST,
                 self._endpoints,
-                self._credentials,
+                self._identities.current(),
             ),
             address=self.address,
             hello=client_hello(self._network, self._cookies.shown(self.address)),
@@ -259,8 +258,12 @@ class Channel:
         what = "refused this client" if refusal is not None else ""
         if refusal is None and fault is LinkFault.REJECTED:
             what = "is not trusted"
-        self._failures.append(_Attempt(self.address, text, what, refused=refusal is not None))
-        self._next()
+        again, why = self._identities.find(refusal)
+        if not again:
+            text = f"{text} ({why})" if why else text
+            refused = refusal is not None
+            self._failures.append(_Attempt(self.address, text, what, refused=refused))
+            self._next()
         self._go_on()
 
     def lost(self, session: _Session, reason: str, *, well: bool = False) -> None:
@@ -320,7 +323,10 @@ class Channel:
 
     def _answer(self, waiting: _Waiting, reply: ServerReply) -> None:
         if isinstance(reply, Failure):
-            waiting.answer.errback(self._cookies.explained(error_of(reply)))
+            error, session = error_of(reply), self._session
+            if session is not None and not session.connection.secured:
+                error = self._cookies.explained(error)
+            waiting.answer.errback(error)
         elif isinstance(reply, waiting.call.replies):
             value = waiting.call.value(reply)
             if isinstance(value, ChordnetError):

@@ -8,7 +8,6 @@ sent have a limit, too (``send_buffer_bytes``): beyond it a call fails immediate
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self, get_args, overload
 
@@ -32,6 +31,7 @@ from chordnet.client.calls import (
 from chordnet.client.channel import Channel
 from chordnet.client.cookies import Cookies
 from chordnet.client.following import Following, Listing
+from chordnet.client.identities import Identities
 from chordnet.client.keys import KeyCalls
 from chordnet.client.membership import MembershipCalls
 from chordnet.client.pages import Pages
@@ -44,7 +44,6 @@ from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.handles.watching import KeyWatch
-from chordnet.net.tls.credentials import credentials_of
 from chordnet.trust.identity import Identity
 from chordnet.wire.keys import check_store_key
 from chordnet.wire.phrases import check_key, check_phrase
@@ -98,7 +97,7 @@ class P2PNetClient:
     :param cookie: the file with the node's cookie, or its bytes, for calls that operate a node; by
         default those in ``CHORDNET_HOME`` are shown to nodes of this machine.
     :param identity: the client's certificate and key, or the directory that they are in, for a
-        secured network.
+        secured network; by default those that ``CHORDNET_HOME`` has for it.
     :raises ConfigError: an address or another setting is unusable; the text says which.
     """
 
@@ -115,7 +114,7 @@ class P2PNetClient:
         endpoints: Endpoints = client_endpoint,
         history: ClientHistory | None = None,
         cookie: str | os.PathLike[str] | bytes | Cookies | None = None,
-        identity: str | os.PathLike[str] | Identity | None = None,
+        identity: str | os.PathLike[str] | Identity | Identities | None = None,
     ) -> None:
         addresses, reactor = _split((address, *more), reactor)
         SETTING.text("network", network)
@@ -126,7 +125,9 @@ class P2PNetClient:
         SETTING.instance("limits", limits, NetworkLimits, optional=True)
         SETTING.instance("history", history, ClientHistory, optional=True)
         SETTING.instance("cookie", cookie, str, os.PathLike, bytes, Cookies, optional=True)
-        SETTING.instance("identity", identity, str, os.PathLike, Identity, optional=True)
+        SETTING.instance(
+            "identity", identity, str, os.PathLike, Identity, Identities, optional=True
+        )
         self._timeout_s = timeout_s
         self._send_timeout_s = send_timeout_s
         self.addresses = tuple(addresses)
@@ -139,7 +140,7 @@ class P2PNetClient:
             limits or NetworkLimits(),
             endpoints,
             cookies,
-            credentials_of(identity, time.time, peer=False),
+            identity if isinstance(identity, Identities) else Identities(identity),
         )
         self._keys = KeyCalls(self._channel, history)
         self.membership = MembershipCalls(self._channel, timeout_s)

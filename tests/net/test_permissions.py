@@ -13,8 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet import ChordService, P2PNetClient
 from chordnet.client.cookies import Cookies
-from chordnet.core.base.errors import ConfigError, NotPermitted
+from chordnet.core.base.errors import ConfigError, NotPermitted, Refused
 from chordnet.home import make_cookie
+from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.serve.calls import CALLS
 from chordnet.net.serve.permissions import Permissions
 from chordnet.net.store.keys import BEGIN
@@ -269,6 +270,16 @@ class NodeTests(ServiceCase):
             self.result(client.send_message("apple"))
             self.result(client.put("k", b"v"))
         self.assertEqual(audit, [])
+
+    def test_places_are_kept_for_clients_that_show_the_cookie(self) -> None:
+        limits = NetworkLimits(max_clients=1, kept_clients=1)
+        (service,) = self.ring(1, limits=limits)
+        self.client(1).follow(lambda _message: None)  # keeps its place
+        self.network.run(1)
+        text = self.failure(self.stranger().status(), Refused)
+        self.assertIn("as many clients as it accepts", text)
+        self.assertEqual(self.result(self.client(1).status()).node.name, "Node 1")
+        self.assertEqual(service._life.desk.clients, 2)
 
 
 class KeptKeyTests(ServiceCase):

@@ -58,35 +58,12 @@ _ARROWS = {
     "net.tls": "trust trust.base",
     "net.base": "core.base core.log core.store.base net.tls wire",
     "net.streams": "net.base net.tls trust.base",
-    "net.links": "core.base net.base net.streams net.tls trust trust.base wire "
-    "wire.trust",
-    "net.enrol": "core.base net.base net.links net.streams net.tls trust "
-    "trust.base wire wire.trust",
     "net.observe": "core.base core.log net.base wire",
-    "net.serve": "core.base core.log net.base net.links net.observe trust.base wire "
-    "wire.trust",
     "net.store": "core.base core.store.base core.store.begin core.store.look "
     "core.store.node net.base wire",
-    "net.runtime": "core.base core.seals core.store.base core.store.begin "
-    "net.base net.enrol net.links net.observe net.serve net.store net.tls record "
-    "storage storage.base storage.log storage.store trust.base wire wire.trust",
-    "net.handles": "core.base net.base net.runtime net.store wire",
     "kinds": "core.base net.base",
-    "settings": "core.base core.store.base core.store.begin kinds net.base "
-    "net.runtime storage.base storage.log trust",
-    "sources": "core.base settings",
-    "home": "core.base storage.base",
-    "seams": "core core.base core.seals home net.base net.observe net.runtime "
-    "net.store net.tls settings storage.log trust wire",
-    "web": "core.base net.base net.runtime net.store wire",
-    "service": "core.base net.base net.handles net.links net.observe "
-    "net.runtime net.serve net.tls seams settings web wire",
-    "client": "core.base home judge.store net.base net.handles net.links net.tls "
-    "trust wire wire.trust",
-    "server": "service",
     "healthcheck": "",
-    "tap": "core.base home kinds net.links service settings sources",
-    "testing": "core.base core.log net.base service",
+    "home": "core.base storage.base",
     "recipes": "core.base wire",
     "sim.world": "core core.base core.seals judge",
     "sim.scenarios": "core.base core.kernel judge sim.world",
@@ -107,6 +84,30 @@ _ARROWS = {
     "testbed.engines": "home survey testbed.base testbed.identities",
     "testbed.actions": "core.base home survey survey.store testbed.base "
     "testbed.engines testbed.identities wire",
+    "net.guard": "core.base net.base",
+    "net.links": "core.base net.base net.guard net.streams net.tls trust "
+    "trust.base wire wire.trust",
+    "net.enrol": "core.base net.base net.links net.streams net.tls trust "
+    "trust.base wire wire.trust",
+    "net.serve": "core.base core.log net.base net.links net.observe trust.base wire "
+    "wire.trust",
+    "net.runtime": "core.base core.seals core.store.base core.store.begin "
+    "net.base net.enrol net.links net.observe net.serve net.store net.tls record "
+    "storage storage.base storage.log storage.store trust.base wire wire.trust",
+    "net.handles": "core.base net.base net.runtime net.store wire",
+    "settings": "core.base core.store.base core.store.begin kinds net.base "
+    "net.runtime storage.base storage.log trust",
+    "sources": "core.base settings",
+    "seams": "core core.base core.seals home net.base net.observe net.runtime "
+    "net.store net.tls settings storage.log trust wire",
+    "web": "core.base net.base net.runtime net.store wire",
+    "service": "core.base net.base net.handles net.links net.observe "
+    "net.runtime net.serve net.tls seams settings web wire",
+    "client": "core.base home judge.store net.base net.handles net.links net.tls "
+    "trust wire wire.trust",
+    "server": "service",
+    "tap": "core.base home kinds net.links service settings sources",
+    "testing": "core.base core.log net.base service",
     "cli.base": "client core.base draw survey testbed.actions testbed.base "
     "testbed.engines trust wire",
     "cli.commands": "cli.base draw judge survey survey.store testbed.actions "

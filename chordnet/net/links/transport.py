@@ -44,10 +44,12 @@ from chordnet.core.base.naming import usable_address
 from chordnet.net.base.interfaces import Down, Judge
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
+from chordnet.net.guard.hearsay import Hearsay
+from chordnet.net.guard.pace import Pace
+from chordnet.net.guard.places import PATIENCE_S
 from chordnet.net.links.dialler import Dial, DialSettings
 from chordnet.net.links.dials import Dials
-from chordnet.net.links.greeters import PATIENCE_S, peer_hello, who_hello
-from chordnet.net.links.hearsay import Hearsay
+from chordnet.net.links.greeters import peer_hello, who_hello
 from chordnet.net.links.judging import Judging, WhenJudged
 from chordnet.net.links.links import Link, PeerSession
 from chordnet.net.links.protocol import Connection
@@ -343,9 +345,15 @@ class PeerTransport:
         """Return why a connection with ``node`` is refused; None if it is welcome."""
         if self._stopped:
             return Refuse("full", self._stopped[:500])
-        if len(self._sessions) >= self._limits.max_peers and not self._make_room():
-            return Refuse("full", "this node has as many connections as it accepts")
-        return None
+        places = self._limits.max_peers
+        if len(self._sessions) < places or self._make_room():
+            return None
+        link = self._links.get(node.raw)
+        if link is not None and link.wanted:  # it lost its connection and comes back
+            places += self._limits.kept_peers
+        if len(self._sessions) < places:
+            return None
+        return Refuse("full", "this node has as many connections as it accepts")
 
     def _make_room(self) -> bool:
         """End the oldest connection that this node does not need; return True if there was one.
@@ -380,6 +388,12 @@ class PeerTransport:
         self._sessions.add(session)
         thrown_away = partial(self._journal.counters.add, NetMetric.PARTS_DROPPED)
         connection.accept_long(self._parts_room, LONG_OF_PEERS, thrown_away)
+        limits = self._limits
+        pace = Pace(limits.read_frames_per_s, limits.read_bytes_per_s, self._seconds)
+        slowed = "{peer} sends too much; it is read more slowly"
+        connection.reading.keep_pace(
+            pace, partial(self._journal.limited, NetMetric.PEERS_SLOWED, slowed, peer=node.name)
+        )
         why = connection.give_up_after(self._limits.unacknowledged_s)
         if why and not self._told_why:
             self._told_why = True

@@ -208,7 +208,14 @@ class LocalNode:
     def door(self, clients: Clients) -> Door:
         """Return the factory for this node's listening port."""
         enrol = self.membership.desk.attend if self.membership is not None else None
-        return Door(self._shared, self.transport, clients, self.core.standing, enrol)
+        return Door(
+            self._shared,
+            self.transport,
+            clients,
+            self.core.standing,
+            enrol,
+            self.permissions.operates,
+        )
 
     def start(
         self, bootstrap: Sequence[str], known: Sequence[NodeRef], *, alone: bool = False

@@ -12,7 +12,9 @@ from collections.abc import Callable, Collection, Iterable
 import attrs
 
 from chordnet.core.base.errors import NotPermitted
+from chordnet.net.links.protocol import Connection
 from chordnet.trust.base.subjects import Role, Subject
+from chordnet.wire.greeting import Hello
 from chordnet.wire.trust.cookies import SKEW_S, Shown, proves
 
 
@@ -69,6 +71,10 @@ class Permissions:
         if why:
             return Access(Role.SEND, "a client", f"the node's cookie, and {why}")
         return Access(Role.OPERATE, "a client with the cookie")
+
+    def operates(self, connection: Connection, hello: Hello) -> bool:
+        """Return True if a client that greets may operate the node."""
+        return self.access(connection.subject, hello.shown).role is Role.OPERATE
 
     def _missing(self, shown: Shown | None) -> str:
         """Return why a client may not operate the node; empty if it may."""
