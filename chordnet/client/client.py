@@ -8,6 +8,7 @@ sent have a limit, too (``send_buffer_bytes``): beyond it a call fails immediate
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self, get_args, overload
 
@@ -35,6 +36,7 @@ from chordnet.client.identities import Identities
 from chordnet.client.keys import KeyCalls
 from chordnet.client.membership import MembershipCalls
 from chordnet.client.pages import Pages
+from chordnet.client.receipts import checked
 from chordnet.client.recording import ClientHistory
 from chordnet.core.base.errors import Busy, ConfigError, LocalProtocolError
 from chordnet.core.base.limits import OPERATION_S, RECOVERY_S
@@ -133,6 +135,7 @@ class P2PNetClient:
         self.addresses = tuple(addresses)
         """The addresses, ``host:port`` each, in the order in which they are tried."""
         cookies = cookie if isinstance(cookie, Cookies) else Cookies(cookie, network)
+        self._identities = identity if isinstance(identity, Identities) else Identities(identity)
         self._channel = Channel(
             self._reactor,
             addresses,
@@ -140,7 +143,7 @@ class P2PNetClient:
             limits or NetworkLimits(),
             endpoints,
             cookies,
-            identity if isinstance(identity, Identities) else Identities(identity),
+            self._identities,
         )
         self._keys = KeyCalls(self._channel, history)
         self.membership = MembershipCalls(self._channel, timeout_s)
@@ -176,7 +179,8 @@ class P2PNetClient:
             the node has taken it, with an empty receipt.
         :param receipt: what the receipt says of the nodes that have recorded it: how many they are
             (``"counted"``), their names (``"named"``), or their names and signatures
-            (``"signed"``), which takes a network whose nodes have certificates.
+            (``"signed"``), which takes a network whose nodes have certificates. With an identity
+            the client checks the signatures itself.
         :param expect: names of nodes without which the receipt is partial. They have to be named,
             so ``"counted"`` becomes ``"named"``.
 
@@ -190,7 +194,14 @@ class P2PNetClient:
         CALL.receipt(receipt, expect)
         timeout_s = self._send_timeout_s if wait else self._timeout_s
         answer = self._channel.ask(SEND, (body, wait, receipt, list(expect)), timeout_s)
-        return answer.addCallback(lambda receipt: receipt or _taken(body))
+
+        def finished(found: Receipt | None) -> Receipt:
+            told, credentials = found or _taken(body), self._identities.current()
+            if not wait or receipt != "signed" or credentials is None:
+                return told
+            return checked(told, body, expect, credentials.current().bundle, time.time())
+
+        return answer.addCallback(finished)
 
     @refusing
     def get_messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:
