@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 
@@ -45,13 +44,13 @@ from chordnet.net.base.interfaces import Down, Judge
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
 from chordnet.net.guard.hearsay import Hearsay
-from chordnet.net.guard.pace import Pace
+from chordnet.net.guard.pace import pace_of
 from chordnet.net.guard.places import PATIENCE_S
 from chordnet.net.links.dialler import Dial, DialSettings
 from chordnet.net.links.dials import Dials
 from chordnet.net.links.greeters import peer_hello, who_hello
 from chordnet.net.links.judging import Judging, WhenJudged
-from chordnet.net.links.links import Link, PeerSession
+from chordnet.net.links.links import Bundles, Link, PeerSession
 from chordnet.net.links.protocol import Connection
 from chordnet.net.links.trusting import still_trusted
 from chordnet.net.links.verifying import Verifier
@@ -66,19 +65,6 @@ ANSWERS = frozenset({Pong, State, Found, FindFailed, Next, Ack, Covered, Lost, G
 """Answers, and work done for the peer: sending one does not mean that this node needs the peer."""
 _IDLE_LOOKS = 2
 """A link is closed when this many sweeps in a row have found no message on it."""
-
-
-class Bundles(Protocol):
-    """Keeps roots and revocations up to date (:class:`chordnet.net.enrol.spreading.Spreading`)."""
-
-    def met(self, line: Connection) -> None:
-        """Say which are in force here, on a new connection."""
-
-    def heard(self, line: Connection, message: BundleMessage) -> None:
-        """Take what the peer says.
-
-        :raises RemoteProtocolError: it is not believed.
-        """
 
 
 class PeerTransport:
@@ -123,6 +109,8 @@ class PeerTransport:
             reactor, turn, limits, shared.rng, dial, self._dial_greeted, self._dial_failed
         )
         self._hearsay = Hearsay(limits, shared.seconds())
+        too_fast = "{peer} sends too much; it is read more slowly"
+        self._slowed = partial(self._journal.limited, NetMetric.PEERS_SLOWED, too_fast)
         self.teller = b""
         """Identifier of the peer whose messages are being handled; empty outside of that."""
         self._links: dict[bytes, Link] = {}
@@ -388,12 +376,8 @@ class PeerTransport:
         self._sessions.add(session)
         thrown_away = partial(self._journal.counters.add, NetMetric.PARTS_DROPPED)
         connection.accept_long(self._parts_room, LONG_OF_PEERS, thrown_away)
-        limits = self._limits
-        pace = Pace(limits.read_frames_per_s, limits.read_bytes_per_s, self._seconds)
-        slowed = "{peer} sends too much; it is read more slowly"
-        connection.reading.keep_pace(
-            pace, partial(self._journal.limited, NetMetric.PEERS_SLOWED, slowed, peer=node.name)
-        )
+        pace = link.pace = link.pace or pace_of(self._limits, self._seconds)
+        connection.reading.keep_pace(pace, partial(self._slowed, peer=node.name))
         why = connection.give_up_after(self._limits.unacknowledged_s)
         if why and not self._told_why:
             self._told_why = True
