@@ -525,6 +525,23 @@ class OnPurpose:
         return {"fault": self.fault, "undo": self.undo}
 
 
+@attrs.frozen
+class Insecure:
+    """Nodes that other machines reach, and that ask nobody who they are."""
+
+    kind: ClassVar[str] = "insecure"
+    nodes: tuple[Ref, ...]
+
+    def words(self) -> str:
+        numbers = [each for each in self.nodes if isinstance(each, int)]
+        who = [f"Node {ranges(numbers)}"] if numbers else []
+        who += [each for each in self.nodes if isinstance(each, str)]
+        return f"insecure: who reaches {', '.join(who)} may join, read and send (--insecure)"
+
+    def details(self) -> dict[str, Any]:
+        return {}
+
+
 # ---- all of them ----------------------------------------------------------------------------
 
 Fact: TypeAlias = (
@@ -552,6 +569,7 @@ Fact: TypeAlias = (
     | Capped
     | OfCertificates
     | OnPurpose
+    | Insecure
 )
 """What was found. Each has a ``kind`` (a word that stays the same) and ``nodes`` (the one with the
 fault comes first), ``details()`` for programs and ``words()`` for people."""

@@ -16,7 +16,7 @@ from chordnet.survey.report import Report
 from chordnet.survey.store.asking import look_at_store
 from chordnet.survey.store.merged import Store
 from chordnet.survey.store.shares import Share, share_of
-from chordnet.survey.verdict import Names
+from chordnet.survey.verdict import Names, insecure
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.looking import look
 from chordnet.wire.rpc import FingerEntry, NodeStatus
@@ -160,6 +160,7 @@ def _node_json(report: Report, names: Names, number: int) -> dict[str, Any]:
         "messages": 0,
         "keys": 0,
         "reason": "",
+        "security": "",
     }
     return fixed | (empty if status is None else _seen_json(names, status))
 
@@ -175,6 +176,7 @@ def _seen_json(names: Names, status: NodeStatus) -> dict[str, Any]:
         "messages": status.messages,
         "keys": status.keys,
         "reason": status.reason,
+        "security": status.security,
         "uptime": round(status.uptime, 3),
     }
 
@@ -195,6 +197,8 @@ def print_report(report: Report, store: Store = NO_STORE) -> None:
     for status in report.snapshot.statuses.values():
         if status.reason:
             out.print(f"{_called(status.node.name)} is {status.state}: {_called(status.reason)}")
+    for fact in insecure(report.snapshot, report.names):
+        out.print(f"[yellow]{_called(fact.words())}[/]")
     active = sum(report.state(n) == "active" for n in report.network.numbers)
     active += len(report.snapshot.visitors)
     if report.problems:
