@@ -400,7 +400,7 @@ class NodeSettings:
     @property
     def secured(self) -> bool:
         """Whether the node shows who it is, and asks others to."""
-        return self.identity is not None
+        return self.identity is not None or self.join is not None
 
     @property
     def bound(self) -> str:
@@ -424,9 +424,12 @@ class NodeSettings:
             )
         far = [peer for peer in self.peers if not is_loopback(parse_address(peer)[0])]
         if here and host is not None and far and self.advertise is None:
+            ways = f"have it listen for others with {_WAYS}, or for anybody with --insecure"
+            if self.secured or self.insecure:
+                ways = "leave --interface out, or name one that others reach"
             raise ConfigError(
                 f"the peer {far[0]} is on another machine, which does not reach this node on"
-                f" {host}: have it listen for others with {_WAYS}, or for anybody with --insecure"
+                f" {host}: {ways}"
             )
         if self.secured:
             return "secured"

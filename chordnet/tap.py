@@ -260,6 +260,16 @@ def makeService(options: Options) -> MultiService:
     return NodeProcess(node, reactor)
 
 
+def _own_cookies(settings: NodeSettings) -> list[Path]:
+    """Return the cookie that the user's programs share, for a node that is given none."""
+    if settings.cookie is not None:
+        return []
+    try:
+        return [home_directory(os.environ) / COOKIE]
+    except ConfigError:  # this user has no home directory
+        return []
+
+
 def _as_visitor(settings: NodeSettings, environ: Mapping[str, str]) -> NodeSettings:
     """Return the settings with an identity, if the node visits a secured network of this user's.
 
@@ -324,16 +334,6 @@ def _told(settings: NodeSettings, told: Told) -> NodeSettings:
     if not settings.peers:
         settings = attrs.evolve(settings, peers=told.addresses)
     return settings
-
-
-def _own_cookies(settings: NodeSettings) -> list[Path]:
-    """Return the cookie that the user's programs share, for a node that is given none."""
-    if settings.cookie is not None:
-        return []
-    try:
-        return [home_directory(os.environ) / COOKIE]
-    except ConfigError:  # this user has no home directory
-        return []
 
 
 def _starts_in_the_background(twistd: Mapping[str, object] | None) -> bool:

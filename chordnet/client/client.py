@@ -195,15 +195,13 @@ class P2PNetClient:
         timeout_s = self._send_timeout_s if wait else self._timeout_s
         answer = self._channel.ask(SEND, (body, wait, receipt, list(expect)), timeout_s)
 
-        def judged(found: Receipt | None) -> Receipt:
-            # Which identity is shown is known for sure once a node has answered.
-            credentials = self._identities.current()
-            taken = found or _taken(body)
+        def finished(found: Receipt | None) -> Receipt:
+            told, credentials = found or _taken(body), self._identities.current()
             if not wait or receipt != "signed" or credentials is None:
-                return taken
-            return checked(taken, body, expect, credentials.current().bundle, time.time())
+                return told
+            return checked(told, body, expect, credentials.current().bundle, time.time())
 
-        return answer.addCallback(judged)
+        return answer.addCallback(finished)
 
     @refusing
     def get_messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:
