@@ -181,9 +181,8 @@ NETWORK_VARIABLE = "P2PNET_NETWORK"
 
 def network_option(function: F) -> F:
     """Add ``--network NAME``."""
-    return network_named(DEFAULT_NETWORK, "Which network, where several run side by side.")(
-        function
-    )
+    text = "Which network, where several run side by side."
+    return network_named(DEFAULT_NETWORK, text, NETWORK_VARIABLE)(function)
 
 
 def network_named(default: str, text: str, variable: str | None = None) -> Callable[[F], F]:
