@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         LookupFailed,
         NoStore,
         NotInRing,
+        NotIssuer,
         Refused,
         RemoteProtocolError,
         StoreFailed,
@@ -102,8 +103,8 @@ _NAMES = {
     " Record RingChanged StatusChanged TraceKind Traced",
     "chordnet.core.base.errors": "BroadcastFailed Busy ChordnetError ConfigError Conflict"
     " ConnectFailed InvalidKey InvalidMessage InvalidValue LocalProtocolError LogFailed"
-    " LookupFailed NoStore NotInRing Refused RemoteProtocolError StoreFailed TimedOut Unavailable"
-    " Unconfirmed Untold WatchEnded",
+    " LookupFailed NoStore NotInRing NotIssuer Refused RemoteProtocolError StoreFailed TimedOut"
+    " Unavailable Unconfirmed Untold WatchEnded",
     "chordnet.core.base.messages": "EdgeKind Hop MessageId NodeRef RingLabel Status",
     "chordnet.core.base.outcomes": "Entry Revision StaleEntry",
     "chordnet.net.handles.watching": "KeyWatch",
@@ -168,6 +169,7 @@ __all__ = [
     "NodeSettings",
     "NodeStatus",
     "NotInRing",
+    "NotIssuer",
     "Order",
     "OrderedEntry",
     "OriginHistory",
