@@ -34,6 +34,7 @@ from chordnet.client.following import Following, Listing
 from chordnet.client.keys import KeyCalls
 from chordnet.client.membership import MembershipCalls
 from chordnet.client.pages import Pages
+from chordnet.client.receipts import checked
 from chordnet.client.recording import ClientHistory
 from chordnet.core.base.errors import Busy, ConfigError, LocalProtocolError
 from chordnet.core.base.limits import OPERATION_S, RECOVERY_S
@@ -126,13 +127,14 @@ class P2PNetClient:
         self._send_timeout_s = send_timeout_s
         self.addresses = tuple(addresses)
         """The addresses, ``host:port`` each, in the order in which they are tried."""
+        self._credentials = credentials_of(identity, time.time, peer=False)
         self._channel = Channel(
             self._reactor,
             addresses,
             network,
             limits or NetworkLimits(),
             endpoints,
-            credentials_of(identity, time.time, peer=False),
+            self._credentials,
         )
         self._keys = KeyCalls(self._channel, history)
         self.membership = MembershipCalls(self._channel, timeout_s)
@@ -168,7 +170,8 @@ class P2PNetClient:
             the node has taken it, with an empty receipt.
         :param receipt: what the receipt says of the nodes that have recorded it: how many they are
             (``"counted"``), their names (``"named"``), or their names and signatures
-            (``"signed"``), which takes a network whose nodes have certificates.
+            (``"signed"``), which takes a network whose nodes have certificates. With an identity
+            the client checks the signatures itself.
         :param expect: names of nodes without which the receipt is partial. They have to be named,
             so ``"counted"`` becomes ``"named"``.
 
@@ -182,7 +185,12 @@ class P2PNetClient:
         CALL.receipt(receipt, expect)
         timeout_s = self._send_timeout_s if wait else self._timeout_s
         answer = self._channel.ask(SEND, (body, wait, receipt, list(expect)), timeout_s)
-        return answer.addCallback(lambda receipt: receipt or _taken(body))
+        if wait and receipt == "signed" and self._credentials is not None:
+            bundle = self._credentials.current().bundle
+            return answer.addCallback(
+                lambda found: checked(found or _taken(body), body, expect, bundle, time.time())
+            )
+        return answer.addCallback(lambda found: found or _taken(body))
 
     @refusing
     def get_messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:

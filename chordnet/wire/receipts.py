@@ -18,6 +18,8 @@ class NodeSignature(_Value, frozen=True):
     """A node's signature that it has recorded a broadcast."""
 
     name: str
+    raw: bytes
+    """The node's identifier."""
     incarnation: int
     signature: bytes
     chain: list[bytes]

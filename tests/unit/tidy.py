@@ -50,7 +50,7 @@ _ARROWS = {
     "wire.trust": "",
     "wire": "core.base wire.trust",
     "trust.base": "core.base",
-    "trust": "core.base trust.base",
+    "trust": "core.base core.seals trust.base",
     "storage.base": "core.base",
     "storage.log": "core.base core.log storage.base",
     "storage.store": "core.base core.store.base storage.base",
@@ -72,7 +72,7 @@ _ARROWS = {
     "sim.store": "core.base core.store.base core.store.begin core.store.node "
     "core.store.upkeep judge.store sim.world",
     "sim.store.scenarios": "core.store.base sim.store",
-    "sim.campaign": "core core.base sim.world",
+    "sim.campaign": "core core.base core.seals sim.world",
     "sim.measured": "core.base sim.scenarios sim.world",
     "sim": "core.base sim.campaign sim.scenarios sim.world",
     "survey": "core.base judge wire wire.trust",
@@ -80,12 +80,12 @@ _ARROWS = {
     "survey.trust": "survey wire wire.trust",
     "draw": "core.base survey survey.store wire",
     "testbed.base": "survey",
-    "testbed.identities": "survey testbed.base trust trust.base",
-    "testbed.engines": "survey testbed.base testbed.identities",
+    "testbed.identities": "core.base survey testbed.base trust trust.base",
+    "testbed.engines": "core.base survey testbed.base testbed.identities",
     "testbed.actions": "core.base survey survey.store testbed.base "
     "testbed.engines testbed.identities wire",
-    "testbed.membership": "core.base survey survey.trust testbed.actions trust trust.base "
-    "wire.trust",
+    "testbed.membership": "core.base survey survey.trust testbed.actions trust "
+    "trust.base wire.trust",
     "net.guard": "core.base net.base",
     "net.links": "core.base net.base net.guard net.streams net.tls trust "
     "trust.base wire wire.trust",
@@ -106,16 +106,17 @@ _ARROWS = {
     "service": "core.base net.base net.handles net.links net.observe "
     "net.runtime net.serve net.tls seams settings web wire",
     "client": "core.base judge.store net.base net.handles net.links net.tls "
-    "trust wire wire.trust",
+    "trust trust.base wire wire.trust",
     "server": "service",
-    "tap": "core.base kinds net.enrol net.links service settings sources",
+    "tap": "core.base kinds net.enrol net.links service settings sources "
+    "testbed.identities",
     "testing": "core.base core.log net.base service",
     "cli.base": "client core.base draw survey testbed.actions testbed.base "
     "testbed.engines trust wire",
-    "cli.commands": "cli.base draw judge survey survey.store survey.trust testbed.actions "
-    "testbed.base wire",
-    "cli.trust": "cli.base core.base draw net.enrol survey survey.trust testbed.actions "
-    "testbed.base testbed.membership wire.trust",
+    "cli.commands": "cli.base draw judge survey survey.store survey.trust "
+    "testbed.actions testbed.base wire",
+    "cli.trust": "cli.base core.base draw net.enrol survey survey.trust "
+    "testbed.actions testbed.base testbed.membership wire.trust",
     "cli.store": "cli.base core.base core.store.base draw storage "
     "storage.store survey survey.store testbed.actions wire",
     "cli.lab": "cli.base core.base draw judge.store record sim.measured "

@@ -24,7 +24,7 @@ WITNESS = core.Witness(RAW, "Node 1", 1760000000000, bytes(64), CHAIN)
 INFO = rpc.NodeInfo(RAW.hex(), "Node 1", "10.0.0.1:7001")
 RECEIPT = rpc.Receipt(str(ID), "apple", 15, 16, 15, 4, 0.009, True, [INFO])
 EVIDENCE = receipts.Evidence(
-    3, 1, [bytes(32)], [receipts.NodeSignature("Node 1", 1760000000000, bytes(64), CHAIN)]
+    3, 1, [bytes(32)], [receipts.NodeSignature("Node 1", RAW, 1760000000000, bytes(64), CHAIN)]
 )
 RECORD = rpc.MessageRecord(
     str(ID), "apple", 1760000000.5, 1760000000.6, [rpc.RouteHop(RAW.hex(), "Node 1", "origin")]

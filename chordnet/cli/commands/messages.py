@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, get_args
 
 import click
@@ -28,6 +28,7 @@ from chordnet.cli.base.words import (
     timeout_option,
 )
 from chordnet.draw.phrases import count, plain, seconds
+from chordnet.survey.findings import Ref
 from chordnet.survey.observer import Client
 from chordnet.survey.verdict import Names
 from chordnet.testbed.actions.context import Testbed
@@ -148,11 +149,16 @@ def _named_json(receipt: Receipt, names: Names) -> dict[str, Any]:
     evidence = receipt.evidence
     signed = [] if evidence is None else [each.name for each in evidence.signatures]
     return {
-        "named": names.all_named(receipt.named),
-        "signed": names.all_named(sorted(signed)),
+        "named": _in_order(names.all_named(receipt.named)),
+        "signed": _in_order(names.all_named(signed)),
         "unsigned": receipt.unsigned,
-        "missing": names.all_named(receipt.missing),
+        "missing": _in_order(names.all_named(receipt.missing)),
     }
+
+
+def _in_order(refs: Iterable[Ref]) -> list[Ref]:
+    """Return nodes by number, and then those that have only a name."""
+    return sorted(refs, key=lambda ref: (isinstance(ref, str), ref if isinstance(ref, int) else 0))
 
 
 def receipt_text(receipt: Receipt) -> str:

@@ -140,7 +140,7 @@ def _named(receipt: Receipt, done: WitnessedDone, expect: Collection[str]) -> Re
     named = sorted(each.name for each in done.witnesses)
     missing = sorted(set(expect) - set(named))
     signatures = [
-        NodeSignature(each.name, each.incarnation, each.signature, each.chain)
+        NodeSignature(each.name, each.raw, each.incarnation, each.signature, each.chain)
         for each in done.witnesses
         if each.signature
     ]
