@@ -17,6 +17,7 @@ from chordnet.core.base.errors import ConfigError
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef
 from chordnet.core.node import real_node
+from chordnet.core.seals.notary import Notary
 from chordnet.net.base.addresses import (
     Endpoints,
     advertised_address,
@@ -49,7 +50,8 @@ from chordnet.storage.log.sqlite import Durability
 from chordnet.trust.identity import Identity
 from chordnet.wire.codec import frame_limit
 
-CoreFactory = Callable[[ProtocolConfig, NodeRef, random.Random], Core]
+CoreFactory = Callable[..., Core]
+"""Takes the settings, the node, its source of randomness, and its notary if it has one."""
 
 
 @attrs.frozen(kw_only=True)
@@ -206,7 +208,7 @@ class Maker:
             endpoints=seams.endpoints,
             credentials=self.credentials,
         )
-        core = make_core(settings.config, me, self.rng)
+        core = make_core(settings.config, me, self.rng, *self._notary(shared))
         keeper, kept = self.storage.open_store()
         of_store = partial(settings.of_store, name)
         keys = self.storage.of_store(of_store)
@@ -224,3 +226,20 @@ class Maker:
             ),
             membership=None if trusted is None else partial(membership_of, shared, trusted),
         )
+
+    def _notary(self, shared: Shared) -> list[Notary]:
+        """Return the notary of a node with certificates, to be passed to its core."""
+        if shared.credentials is None:
+            return []
+        # It needs a library that takes megabytes, which nodes without certificates can do without.
+        from chordnet.trust.seals import SealNotary  # noqa: PLC0415
+
+        space, always = shared.space, self.settings.seals == "always"
+        return [
+            SealNotary(
+                shared.credentials.current,
+                lambda name: space.raw(space.hash(name.encode())),
+                shared.wall,
+                always=always,
+            )
+        ]

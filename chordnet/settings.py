@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import attrs
 
@@ -54,6 +54,9 @@ from chordnet.net.runtime.recorder import RECORD_BYTES
 from chordnet.storage.base.limits import HISTORY_BYTES, HISTORY_S
 from chordnet.storage.log.sqlite import Durability
 from chordnet.trust.identity import Identity
+
+SealChoice = Literal["always", "asked"]
+"""Which messages are sealed in a network with certificates: all, or those of signed receipts."""
 
 DEFAULT_PORT = 7001
 MAX_PEERS = 64
@@ -217,6 +220,12 @@ class NodeSettings:
         check=_check_identity,
         help="Directory of the node's certificate and key: let in members alone, over TLS",
     )
+    join: str | None = option(
+        "join",
+        kind=Text(),
+        default_text="none",
+        help="Token of p2pnet invite: get an identity with it, unless there is one already",
+    )
     network: str = option(
         "network", kind=Text(), default="default", check=_check_network, help="Name of the network"
     )
@@ -317,6 +326,12 @@ class NodeSettings:
         kind=OwnPort(),
         default_text="none",
         help="[ADDRESS:]PORT for /metrics, /ready, /live and /status; 127.0.0.1 without ADDRESS",
+    )
+    seals: SealChoice = option(
+        "seals",
+        kind=OneOf(get_args(SealChoice)),
+        default="always",
+        help="With certificates: which messages are sealed, always or asked; all nodes the same",
     )
     limits: NetworkLimits = option(
         "max-clients",

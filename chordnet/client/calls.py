@@ -55,6 +55,15 @@ from chordnet.wire.rpc import (
     WrittenReply,
 )
 from chordnet.wire.stores import KeyMembers, SlotRecovery, StoreStanding
+from chordnet.wire.trust.members import (
+    AskIssuerKey,
+    CertifyIssuer,
+    GetCertificates,
+    GiveBundle,
+    Invite,
+    InviteReply,
+    NodeCertificates,
+)
 from chordnet.wire.watches import GetHeldKeys, HeldKeysReply, StaleReply
 
 T = TypeVar("T")
@@ -129,6 +138,11 @@ HELD_KEYS: Call[HeldKeysReply] = Call(GetHeldKeys, _same)
 RECOVER: Call[list[SlotRecovery]] = Call(RecoverSlots, attrgetter("recoveries"))
 BEGIN_STORE: Call[None] = Call(BeginStore, _nothing)
 ASIDE: Call[str] = Call(SetStoreAside, attrgetter("where"))
+INVITE: Call[InviteReply] = Call(Invite, _same)
+CERTIFICATES: Call[NodeCertificates] = Call(GetCertificates, attrgetter("certificates"))
+GIVE_BUNDLE: Call[int] = Call(GiveBundle, attrgetter("version"))
+ISSUER_KEY: Call[bytes] = Call(AskIssuerKey, attrgetter("request"))
+CERTIFY_ISSUER: Call[float] = Call(CertifyIssuer, attrgetter("until"))
 
 CALLS: tuple[Call[Any], ...] = (
     SEND,
@@ -152,6 +166,11 @@ CALLS: tuple[Call[Any], ...] = (
     RECOVER,
     BEGIN_STORE,
     ASIDE,
+    INVITE,
+    CERTIFICATES,
+    GIVE_BUNDLE,
+    ISSUER_KEY,
+    CERTIFY_ISSUER,
 )
 
 

@@ -32,7 +32,9 @@ from chordnet.client.calls import (
 from chordnet.client.channel import Channel
 from chordnet.client.following import Following, Listing
 from chordnet.client.keys import KeyCalls
+from chordnet.client.membership import MembershipCalls
 from chordnet.client.pages import Pages
+from chordnet.client.receipts import checked
 from chordnet.client.recording import ClientHistory
 from chordnet.core.base.errors import Busy, ConfigError, LocalProtocolError
 from chordnet.core.base.limits import OPERATION_S, RECOVERY_S
@@ -46,6 +48,7 @@ from chordnet.net.tls.credentials import credentials_of
 from chordnet.trust.identity import Identity
 from chordnet.wire.keys import check_store_key
 from chordnet.wire.phrases import check_key, check_phrase
+from chordnet.wire.receipts import ReceiptKind
 from chordnet.wire.rpc import (
     DeleteKey,
     Follow,
@@ -124,15 +127,18 @@ class P2PNetClient:
         self._send_timeout_s = send_timeout_s
         self.addresses = tuple(addresses)
         """The addresses, ``host:port`` each, in the order in which they are tried."""
+        self._credentials = credentials_of(identity, time.time, peer=False)
         self._channel = Channel(
             self._reactor,
             addresses,
             network,
             limits or NetworkLimits(),
             endpoints,
-            credentials_of(identity, time.time, peer=False),
+            self._credentials,
         )
         self._keys = KeyCalls(self._channel, history)
+        self.membership = MembershipCalls(self._channel, timeout_s)
+        """Calls about certificates, if the node is secured."""
 
     async def __aenter__(self) -> Self:
         """Return the client, which connects when it is first needed."""
@@ -150,21 +156,41 @@ class P2PNetClient:
     # -- calls -----------------------------------------------------------------------------------
 
     @refusing
-    def send_message(self, body: str, wait: bool = True) -> Deferred[Receipt]:
+    def send_message(
+        self,
+        body: str,
+        wait: bool = True,
+        *,
+        receipt: ReceiptKind = "counted",
+        expect: Sequence[str] = (),
+    ) -> Deferred[Receipt]:
         """Broadcast ``body``, one phrase without white space, through the node.
 
         :param wait: wait until every node has recorded it. Otherwise the Deferred fires as soon as
             the node has taken it, with an empty receipt.
+        :param receipt: what the receipt says of the nodes that have recorded it: how many they are
+            (``"counted"``), their names (``"named"``), or their names and signatures
+            (``"signed"``), which takes a network whose nodes have certificates. With an identity
+            the client checks the signatures itself.
+        :param expect: names of nodes without which the receipt is partial. They have to be named,
+            so ``"counted"`` becomes ``"named"``.
 
+        Fails with :class:`LocalProtocolError` if the nodes have no certificates to sign with.
         Fails with :class:`InvalidMessage`, :class:`NotInRing` or :class:`BroadcastFailed`. If the
         connection is lost before the receipt comes (:class:`ConnectFailed`), or the time limit
         passes (:class:`TimedOut`), the message may have been sent nevertheless.
         """
         check_phrase(body)
         CALL.flag("wait", wait)
+        CALL.receipt(receipt, expect)
         timeout_s = self._send_timeout_s if wait else self._timeout_s
-        answer = self._channel.ask(SEND, (body, wait), timeout_s)
-        return answer.addCallback(lambda receipt: receipt or _taken(body))
+        answer = self._channel.ask(SEND, (body, wait, receipt, list(expect)), timeout_s)
+        if wait and receipt == "signed" and self._credentials is not None:
+            bundle = self._credentials.current().bundle
+            return answer.addCallback(
+                lambda found: checked(found or _taken(body), body, expect, bundle, time.time())
+            )
+        return answer.addCallback(lambda found: found or _taken(body))
 
     @refusing
     def get_messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:

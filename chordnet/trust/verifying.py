@@ -17,7 +17,7 @@ from chordnet.trust.base.errors import (
     ROLE,
     Untrusted,
 )
-from chordnet.trust.base.subjects import ISSUER, Subject
+from chordnet.trust.base.subjects import ISSUER, ROOT, Subject
 
 MOST_CERTIFICATES = 2
 """A leaf, and the issuer between it and a root."""
@@ -26,7 +26,8 @@ MOST_CERTIFICATES = 2
 def verify(chain: Sequence[bytes], bundle: Bundle, now: float, *, grace: float = 0.0) -> Subject:
     """Return whom a chain of certificates names.
 
-    A chain is the leaf's certificate and, unless a root has signed that, its issuer's (DER).
+    A chain is the leaf's certificate and, unless a root has signed that, its issuer's (DER). A
+    root's certificate at its end does not count.
 
     :param now: POSIX seconds. Since certificates begin an hour before they are made, a clock that
         is an hour behind does no harm.
@@ -90,13 +91,18 @@ def verify_role(subject: Subject, *, peer: bool) -> None:
 
 
 def _read(chain: Sequence[bytes]) -> tuple[Certificate, Certificate | None]:
-    if not 1 <= len(chain) <= MOST_CERTIFICATES:
+    if not 1 <= len(chain) <= MOST_CERTIFICATES + 1:
         raise Untrusted(
             MALFORMED,
             f"{len(chain)} certificates were shown; it takes one's own and its issuer's",
         )
     leaf, *others = map(read_certificate, chain)
-    if not leaf.is_leaf or any(each.kind != ISSUER for each in others):
+    # OpenSSL adds the root by itself for a client that was told to trust it. Which root to believe
+    # the bundle says, so this one does not count.
+    if others and others[-1].kind == ROOT:
+        others.pop()
+    kinds = [each.kind for each in others]
+    if not leaf.is_leaf or kinds not in ([], [ISSUER]):
         raise Untrusted(MALFORMED, "the certificates shown are not a member's and its issuer's")
     issuer = others[0] if others else None
     if issuer is not None and issuer.network != leaf.network:

@@ -79,7 +79,7 @@ class Keeper:
 class NoClients:
     """Refuses every client."""
 
-    def refuse(self) -> Refuse | None:
+    def refuse(self, *, operates: bool = False) -> Refuse | None:
         return Refuse("full", "no clients here")
 
     def attach(self, connection: Connection) -> Any:

@@ -344,6 +344,7 @@ class DeclaredTests(SynchronousTestCase):
             "replicas": ("", NumberOf((1, 3, 5, 7, 9)), 3, "3"),
             "leave-timeout": ("", Seconds(0, 3600), 5.0, "5.0"),
             "http": ("", OwnPort(), None, "none"),
+            "seals": ("", OneOf(("always", "asked")), "always", "always"),
             "max-clients": ("", Whole(1, 65_536), 256, "256"),
         }  # fmt: skip
         found = {

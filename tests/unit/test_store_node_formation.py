@@ -22,6 +22,7 @@ from tests.unit.store_node_support import (
     FIRST,
     FORMATION,
     FOUNDING,
+    START,
     A,
     B,
     C,
@@ -73,6 +74,15 @@ class ArcTests(SynchronousTestCase):
         node.near("B", "C")
         self.assertEqual(formation.seats.settled_at, node.now)
         self.assertEqual(node.machine.deadline, node.now)
+
+    def test_since_when_it_has_had_its_neighbours_does_not_change_while_they_are_the_same(
+        self,
+    ) -> None:
+        node = Node(near=())
+        for names, after in (("BC", 1.0), ("BC", 1.0), ("CB", 1.0), ("B", 4.0)):
+            node.wait(1.0)
+            node.near(*names)
+            self.assertEqual(node.machine.around.settled, START + after)
 
 
 class BeginTests(SynchronousTestCase):

@@ -160,6 +160,16 @@ class Verdicts(SynchronousTestCase):
         subject = verify(self.by_issuer(), self.bundle, NOW)
         self.assertEqual((subject.name, subject.role), ("web", Role.SEND))
 
+    def test_a_root_that_openssl_adds_to_the_chain_counts_for_nothing(self):
+        chain, other = self.network["one"].chain, make_network(seed=9)
+        (own,), (foreign,) = self.bundle.roots, other.bundle.roots
+        for root in (own, foreign):
+            self.assertEqual(verify((*chain, root), self.bundle, NOW).name, "one")
+            self.assertEqual(verify((*self.by_issuer(), root), self.bundle, NOW).name, "web")
+            self.assertEqual(self.refused((*other["one"].chain, root)).code, "foreign")
+        for wrong in ((*chain, own, own), (*self.by_issuer(), own, own), (own, *chain)):
+            self.assertEqual(self.refused(wrong).code, "malformed")
+
     def test_an_hour_of_skew_is_borne_and_more_is_not(self):
         chain = self.network["one"].chain
         verify(chain, self.bundle, NOW - HOUR)
@@ -227,7 +237,7 @@ class Verdicts(SynchronousTestCase):
     def test_a_chain_of_no_certificate_or_of_issuers_alone_is_malformed(self):
         issuer = self.network.issuers["one"].certificate.der
         root = self.network.authority.root.certificate.der
-        for chain in ([], [issuer], [root], [self.network["one"].chain[0], root]):
+        for chain in ([], [issuer], [root], [issuer, root], [root, root]):
             self.assertEqual(self.refused(chain).code, "malformed")
 
     def test_a_role_is_either_a_nodes_or_a_clients(self):

@@ -7,6 +7,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from benchmarks.seals import Pair, counts
 from chordnet.core.base import effects as fx
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import Ask
@@ -153,3 +154,22 @@ class RingTests(SynchronousTestCase):
         assert isinstance(done, fx.WitnessedDone)
         self.assertEqual({each.name for each in done.witnesses}, set(trusted.identities))
         self.assertEqual(network.hosts["n0"].misbehaved, [])
+
+
+class CostTests(SynchronousTestCase):
+    def test_a_broadcast_is_signed_once_and_checked_once_by_every_other_node(self):
+        self.assertEqual(
+            counts(2, Ask.NOTHING), {"signatures made": 2, "signatures checked": 2 * 15}
+        )
+
+    def test_a_signed_receipt_costs_one_signature_and_one_check_more_for_every_node(self):
+        self.assertEqual(
+            counts(2, Ask.SIGNATURE),
+            {"signatures made": 2 * 17, "signatures checked": 2 * (15 + 16)},
+        )
+
+    def test_what_a_seal_adds_does_not_grow_with_the_messages_that_travel_together(self):
+        pair = Pair()
+        for count in (1, 16, 256):
+            found = pair.costs(count, 1)
+            self.assertLess(found["sealed bytes"] - found["plain bytes"], 600)

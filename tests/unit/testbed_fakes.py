@@ -279,12 +279,15 @@ class FakeClient:
         self.nodes.words.append(("get_messages", limit, since))
         return self._answer(self.nodes.logs)
 
-    def send_message(self, body: str, wait: bool = True) -> Deferred[Receipt]:
-        self.nodes.words.append(("send_message", body, wait))
+    def send_message(
+        self, body: str, wait: bool = True, *, receipt: str = "counted", expect: Sequence[str] = ()
+    ) -> Deferred[Receipt]:
+        asked = (receipt, list(expect)) if receipt != "counted" or expect else ()
+        self.nodes.words.append(("send_message", body, wait, *asked))
         usual = Receipt("id", body, 5, 5, 4, 2, 0.004, False, [])
         unusual = self.nodes.receipts.pop(0) if self.nodes.receipts else {}
-        receipt = msgspec.structs.replace(usual, **unusual)
-        return self._answer(dict.fromkeys(self.nodes.statuses, receipt))
+        given = msgspec.structs.replace(usual, **unusual)
+        return self._answer(dict.fromkeys(self.nodes.statuses, given))
 
     def store_state(self) -> Deferred[StoreState]:
         number = self.nodes.number(self.address)

@@ -37,19 +37,20 @@ _ARROWS = {
     "core.store.look": "core.store.base",
     "core.store.upkeep": "core.store.base core.store.slot",
     "core.store.watch": "core.store.base",
-    "core.store.node": "core.base core.kernel core.store.base core.store.begin core.store.look "
-    "core.store.slot core.store.upkeep core.store.watch",
+    "core.store.node": "core.base core.kernel core.store.base core.store.begin "
+    "core.store.look core.store.slot core.store.upkeep core.store.watch",
     "core.store": "",
-    "core.broadcast": "core.base core.kernel core.log core.lookup core.ring core.seals",
-    "core": "core.base core.broadcast core.fingers core.join core.kernel core.log core.lookup "
-    "core.ring core.seals",
+    "core.broadcast": "core.base core.kernel core.log core.lookup core.ring "
+    "core.seals",
+    "core": "core.base core.broadcast core.fingers core.join core.kernel "
+    "core.log core.lookup core.ring core.seals",
     "judge": "core.base",
     "judge.store": "core.base",
-    "record": "core core.base",
+    "record": "core core.base core.seals",
     "wire.trust": "",
     "wire": "core.base wire.trust",
     "trust.base": "core.base",
-    "trust": "core.base trust.base",
+    "trust": "core.base core.seals trust.base",
     "storage.base": "core.base",
     "storage.log": "core.base core.log storage.base",
     "storage.store": "core.base core.store.base storage.base",
@@ -57,58 +58,69 @@ _ARROWS = {
     "net.tls": "trust trust.base",
     "net.base": "core.base core.log core.store.base net.tls wire",
     "net.streams": "net.base net.tls trust.base",
-    "net.handles": "core.base net.base",
-    "net.links": "core.base net.base net.streams net.tls trust trust.base wire wire.trust",
-    "net.enrol": "core.base net.base net.links net.streams net.tls trust trust.base wire "
-    "wire.trust",
     "net.observe": "core.base core.log net.base wire",
-    "net.serve": "core.base core.log net.base net.links net.observe wire",
-    "net.store": "core.base core.store.base core.store.begin core.store.look core.store.node "
-    "net.base wire",
-    "net.runtime": "core.base core.store.base core.store.begin net.base net.links net.observe "
-    "net.enrol net.serve net.store net.tls record storage storage.base storage.log storage.store "
-    "trust.base wire wire.trust",
+    "net.store": "core.base core.store.base core.store.begin core.store.look "
+    "core.store.node net.base wire",
     "kinds": "core.base net.base",
-    "settings": "core.base core.store.base core.store.begin kinds net.base net.runtime "
-    "storage.base storage.log trust",
-    "sources": "core.base settings",
-    "seams": "core core.base net.base net.observe net.runtime net.store net.tls settings "
-    "storage.log trust wire",
-    "web": "core.base net.base net.runtime net.store wire",
-    "service": "core.base net.base net.handles net.links net.observe net.runtime "
-    "net.serve net.store net.tls seams settings web wire",
-    "client": "core.base judge.store net.base net.handles net.links net.tls trust wire",
-    "server": "service",
     "healthcheck": "",
-    "tap": "core.base kinds net.links service settings sources",
-    "testing": "core.base core.log net.base service",
     "recipes": "core.base wire",
     "sim.world": "core core.base core.seals judge",
     "sim.scenarios": "core.base core.kernel judge sim.world",
     "sim.search": "core core.base core.kernel core.lookup",
     "sim.generations": "core.base core.store.base core.store.slot",
     "sim.slots": "core.base core.store.base core.store.slot sim.search",
-    "sim.store": "core.base core.store.base core.store.begin core.store.node core.store.upkeep "
-    "judge.store sim.world",
+    "sim.store": "core.base core.store.base core.store.begin core.store.node "
+    "core.store.upkeep judge.store sim.world",
     "sim.store.scenarios": "core.store.base sim.store",
-    "sim.campaign": "core core.base sim.world",
+    "sim.campaign": "core core.base core.seals sim.world",
     "sim.measured": "core.base sim.scenarios sim.world",
     "sim": "core.base sim.campaign sim.scenarios sim.world",
-    "survey": "core.base judge wire",
+    "survey": "core.base judge wire wire.trust",
     "survey.store": "core.base core.store.base survey wire",
+    "survey.trust": "survey wire wire.trust",
     "draw": "core.base survey survey.store wire",
     "testbed.base": "survey",
-    "testbed.identities": "survey testbed.base trust trust.base",
-    "testbed.engines": "survey testbed.base testbed.identities",
-    "testbed.actions": "core.base survey survey.store testbed.base testbed.engines "
-    "testbed.identities wire",
-    "cli.base": "client core.base draw survey testbed.actions testbed.base testbed.engines trust "
-    "wire",
-    "cli.commands": "cli.base draw judge survey survey.store testbed.actions testbed.base wire",
-    "cli.store": "cli.base core.base core.store.base draw storage storage.store survey "
-    "survey.store testbed.actions wire",
-    "cli.lab": "cli.base core.base draw judge.store record sim.measured sim.slots sim.store "
-    "sim.store.scenarios sim.world",
+    "testbed.identities": "core.base survey testbed.base trust trust.base",
+    "testbed.engines": "core.base survey testbed.base testbed.identities",
+    "testbed.actions": "core.base survey survey.store testbed.base "
+    "testbed.engines testbed.identities wire",
+    "testbed.membership": "core.base survey survey.trust testbed.actions trust "
+    "trust.base wire.trust",
+    "net.guard": "core.base net.base",
+    "net.links": "core.base net.base net.guard net.streams net.tls trust "
+    "trust.base wire wire.trust",
+    "net.enrol": "core.base net.base net.links net.streams net.tls trust "
+    "trust.base wire wire.trust",
+    "net.serve": "core.base core.log net.base net.links net.observe wire "
+    "wire.trust",
+    "net.runtime": "core.base core.seals core.store.base core.store.begin "
+    "net.base net.enrol net.links net.observe net.serve net.store net.tls record "
+    "storage storage.base storage.log storage.store trust.base wire wire.trust",
+    "net.handles": "core.base net.base net.runtime net.store wire",
+    "settings": "core.base core.store.base core.store.begin kinds net.base "
+    "net.runtime storage.base storage.log trust",
+    "sources": "core.base settings",
+    "seams": "core core.base core.seals net.base net.observe net.runtime "
+    "net.store net.tls settings storage.log trust wire",
+    "web": "core.base net.base net.runtime net.store wire",
+    "service": "core.base net.base net.handles net.links net.observe "
+    "net.runtime net.serve net.tls seams settings web wire",
+    "client": "core.base judge.store net.base net.handles net.links net.tls "
+    "trust trust.base wire wire.trust",
+    "server": "service",
+    "tap": "core.base kinds net.enrol net.links service settings sources "
+    "testbed.identities",
+    "testing": "core.base core.log net.base service",
+    "cli.base": "client core.base draw survey testbed.actions testbed.base "
+    "testbed.engines trust wire",
+    "cli.commands": "cli.base draw judge survey survey.store survey.trust "
+    "testbed.actions testbed.base wire",
+    "cli.trust": "cli.base core.base draw net.enrol survey survey.trust "
+    "testbed.actions testbed.base testbed.membership wire.trust",
+    "cli.store": "cli.base core.base core.store.base draw storage "
+    "storage.store survey survey.store testbed.actions wire",
+    "cli.lab": "cli.base core.base draw judge.store record sim.measured "
+    "sim.slots sim.store sim.store.scenarios sim.world",
     "cli": "cli.base",
 }
 # fmt: on
@@ -174,8 +186,8 @@ METHODS = {
     "chordnet.net.links.protocol.Connection": 28,
     "chordnet.net.links.transport.PeerTransport": 39,
     "chordnet.net.runtime.node.LocalNode": 32,
-    "chordnet.service.ChordService": 43,
     "chordnet.net.store.runner.StoreRunner": 26,
+    "chordnet.service.ChordService": 30,
     "chordnet.sim.store.world.StoreWorld": 27,
     "chordnet.sim.world.network.Network": 38,
 }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from chordnet.core.base import messages as core
 from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
-from chordnet.wire import codec, greeting, orders, rpc, stores, watches
+from chordnet.wire import codec, greeting, orders, receipts, rpc, stores, watches
 from chordnet.wire.stores import HeldKey
 
 RAW = bytes(range(20))
@@ -20,6 +22,9 @@ PROOF = core.Proof(3, 1, bytes(64), bytes(32), [bytes(32)], CHAIN)
 WITNESS = core.Witness(RAW, "Node 1", 1760000000000, bytes(64), CHAIN)
 INFO = rpc.NodeInfo(RAW.hex(), "Node 1", "10.0.0.1:7001")
 RECEIPT = rpc.Receipt(str(ID), "apple", 15, 16, 15, 4, 0.009, True, [INFO])
+EVIDENCE = receipts.Evidence(
+    3, 1, [bytes(32)], [receipts.NodeSignature("Node 1", RAW, 1760000000000, bytes(64), CHAIN)]
+)
 RECORD = rpc.MessageRecord(
     str(ID), "apple", 1760000000.5, 1760000000.6, [rpc.RouteHop(RAW.hex(), "Node 1", "origin")]
 )
@@ -150,6 +155,7 @@ REPLIES: list[Any] = [
     watches.StaleReply(11, STALE),
     orders.RecoveryReply(18, [RECOVERY]),
     orders.AsideReply(20, "/state/store-aside-3f9c12d0"),
+    rpc.Sent(1, msgspec.structs.replace(RECEIPT, named=["Node 1"], evidence=EVIDENCE)),
 ]
 EXAMPLES = [*GREETINGS, *PEER_MESSAGES, *REQUESTS, *REPLIES]
 

@@ -397,6 +397,16 @@ class Cast:
         return found
 
 
+class _Share:
+    """What one origin has of the broadcasts under way."""
+
+    __slots__ = ("bytes", "trees")
+
+    def __init__(self) -> None:
+        self.trees = 0
+        self.bytes = 0
+
+
 class Casts:
     """Broadcasts by message id."""
 
@@ -405,6 +415,8 @@ class Casts:
         self._active: dict[MessageId, Cast] = {}
         self.active: Callable[[MessageId], Cast | None] = self._active.get
         """Returns a broadcast that is under way."""
+        self._shares: dict[bytes, _Share] = {}
+        """What each origin has of those that are under way."""
         self._finished: dict[MessageId, Finished] = {}
         self._finished_bytes = 0
         self.active_bytes = 0
@@ -423,6 +435,11 @@ class Casts:
         """Add a broadcast that is under way."""
         self._active[cast.id] = cast
         self.active_bytes += cast.cost
+        share = self._shares.get(cast.id.origin)
+        if share is None:
+            share = self._shares[cast.id.origin] = _Share()
+        share.trees += 1
+        share.bytes += cast.cost
 
     def get(self, message_id: MessageId) -> Cast | None:
         """Return a broadcast; resume it if it is finished."""
@@ -442,6 +459,11 @@ class Casts:
         """Move a broadcast to the finished ones if it is idle."""
         if cast.idle and self._active.pop(cast.id, None) is not None:
             self.active_bytes -= cast.cost
+            share = self._shares[cast.id.origin]
+            share.trees -= 1
+            share.bytes -= cast.cost
+            if not share.trees:
+                del self._shares[cast.id.origin]
             self.keep(cast.finish())
 
     def weigh(self, cast: Cast, more: int) -> None:
@@ -457,6 +479,20 @@ class Casts:
             len(self._active) >= 2 * config.max_casts
             or self.active_bytes >= config.max_active_bytes
         )
+
+    def refuses(self, origin: bytes) -> bool:
+        """Return True if there is no room for another one of ``origin`` under way.
+
+        An origin has at most half of the room, which is as much as an honest one can use: so
+        however much it sends, there is room for the broadcasts of others.
+        """
+        if self.full:
+            return True
+        share = self._shares.get(origin)
+        if share is None:
+            return False
+        config = self._ctx.config
+        return share.trees >= config.max_casts or share.bytes >= config.max_active_bytes // 2
 
     def keep(self, finished: Finished) -> None:
         """Remember a covered broadcast, and forget the oldest ones if there is no room."""

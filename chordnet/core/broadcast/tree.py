@@ -73,6 +73,7 @@ from chordnet.core.kernel.detector import Detector
 from chordnet.core.kernel.handlers import EventHandlers, Handlers, Hearers
 from chordnet.core.kernel.signals import DIED, PREDECESSOR_CHANGED, SURVIVED
 from chordnet.core.kernel.timers import Expiry
+from chordnet.core.log.lives import NewOrigins
 from chordnet.core.lookup.lookup import Lookups
 from chordnet.core.ring.pointers import Pointers
 from chordnet.core.ring.routing import Routes
@@ -105,6 +106,7 @@ class Broadcasts:
         self._here = [Hop(ctx.me.raw, ctx.me.name, int(kind)) for kind in EdgeKind]
         self._records, self._reports = records, reports
         self._ledger, self._sync = records.ledger, records.sync
+        self._new = NewOrigins(ctx, records.ledger)
         self._in_flight = 0
         self._casts = Casts(ctx)
         self._newcomer = newcomer
@@ -267,7 +269,7 @@ class Broadcasts:
         cast = self._casts.get(message.id)
         if cast is not None:
             self._again(cast, sender, message)
-        elif self._casts.full:
+        elif self._casts.refuses(message.id.origin) or not self._new.take(sender.raw, message.id):
             self._ctx.counters.add(CoreMetric.BROADCASTS_REFUSED)
         elif message.bodies is None:
             self.headless.add(sender, message)

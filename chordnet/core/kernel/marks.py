@@ -21,7 +21,7 @@ from chordnet.core.base.messages import Ask, Proof, Seal, Witness, witness_bytes
 from chordnet.core.base.outcomes import Fault
 
 _LAST_ASK = max(Ask)
-HASH_BYTES = 32
+_HASH_BYTES = 32
 
 
 def _signed(chain: Sequence[bytes], signature: bytes) -> Fault:
@@ -47,9 +47,9 @@ def proof_fault(proof: Proof | None) -> Fault:
     if not (0 < proof.first < COUNT_LIMIT and 0 < proof.count < COUNT_LIMIT):
         return Fault.WRONG_NUMBER
     if (
-        len(proof.certificate) != HASH_BYTES
+        len(proof.certificate) != _HASH_BYTES
         or len(proof.path) > MAX_PATH
-        or any(len(each) != HASH_BYTES for each in proof.path)
+        or any(len(each) != _HASH_BYTES for each in proof.path)
     ):
         return Fault.TOO_LONG
     return _signed(proof.chain, proof.signature)

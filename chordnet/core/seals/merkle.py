@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from chordnet.core.base.limits import MAX_PATH
 
-HASH_BYTES = 32
+_HASH_BYTES = 32
 
 _sha256 = hashlib.sha256
 
@@ -67,7 +67,7 @@ def root_of(body: bytes, index: int, count: int, path: Sequence[bytes]) -> bytes
             if not rest:
                 return None
             beside = rest.pop(0)
-            if len(beside) != HASH_BYTES:
+            if len(beside) != _HASH_BYTES:
                 return None
             pair = beside + found if index & 1 else found + beside
             found = _sha256(b"\1" + pair).digest()

@@ -85,6 +85,10 @@ class NetMetric(Declared):
         "peers_overloaded", "connections", "connections cut because the peer reads too slowly"
     )
 
+    PEERS_SLOWED = Metric(
+        "peers_slowed", "pauses", "pauses in reading from a peer that sends too fast"
+    )
+
     # -- clients -----------------------------------------------------------------------------
     REQUESTS = Metric("requests", "requests", "requests of clients")
     CLIENT_VIOLATIONS = Metric(

@@ -170,8 +170,8 @@ class Membership:
             raise NotIssuer(self._why_no_issuer())
         return make_request(self.issuer.key, self._shared.me.name)
 
-    def certify_issuer(self, certificate: bytes) -> None:
-        """Give this node's issuer another certificate.
+    def certify_issuer(self, certificate: bytes) -> float:
+        """Give this node's issuer another certificate; return until when that is valid.
 
         :raises NotIssuer: it has none.
         :raises Untrusted: the certificate is not for it.
@@ -185,6 +185,7 @@ class Membership:
             new.save(self._directory)
         self.issuer = new
         self.renewal.hurry()
+        return new.certificate.until
 
     # -- the node's own certificate, and what it believes ----------------------------------------
 
@@ -213,14 +214,14 @@ class Membership:
         self._keep(identity.save)
         self._credentials.replace(identity)
         if newer is not None:
-            self.give_bundle(newer)
+            self.spreading.take(newer)
 
-    def give_bundle(self, bundle: Bundle) -> int:
+    def give_bundle(self, data: bytes) -> int:
         """Put a bundle in force if it is newer; return the version that is in force then.
 
         :raises Untrusted: it is of another network, or no trusted root has signed it.
         """
-        self.spreading.take(bundle)
+        self.spreading.take(Bundle.decode(data))
         return self._bundle().version
 
     def _adopt(self, bundle: Bundle) -> None:

@@ -26,7 +26,7 @@ from chordnet.trust.issuing import Issuer
 from chordnet.trust.renewal import renew_at, why_renew
 from chordnet.trust.verifying import moment, verify
 
-LOOK_S = 300.0
+LOOK_S = 600.0
 """Between two looks. The wall clock may jump, and a host may have slept, so it is not a timer."""
 SOON_S = 5.0
 """Within this time after a new bundle has come, at random, so that not all ask at once."""

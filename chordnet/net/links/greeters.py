@@ -2,10 +2,8 @@
 
 Peers and clients arrive at the same port; their :class:`Hello` says which they are. A connection
 that has not greeted holds a few kilobytes at most, for a few seconds at most, and the number of
-such connections is limited. At the limit, a new connection takes the place of the oldest one that
-has sent nothing for a second, or earlier of one from a host that holds more places than the new
-one's. If there is none of either, the new one is turned away: the others have time to greet. The
-time for a TLS handshake counts as well.
+such connections is limited (:mod:`chordnet.net.guard.places`). The time for a TLS handshake counts
+as well.
 
 A node with credentials lets in only whom it believes, over TLS. Who the other side is was proved by
 the handshake; whether that is somebody to be let in is decided at its Hello, which has to name the
@@ -14,7 +12,6 @@ same node. All refusals are said in words, inside TLS where that is spoken.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -27,6 +24,7 @@ from chordnet.core.base.events import Standing
 from chordnet.core.base.messages import NodeRef
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
+from chordnet.net.guard.places import Places
 from chordnet.net.links.protocol import Connection, Handler
 from chordnet.net.links.trusting import (
     NOT_SECURED,
@@ -56,9 +54,6 @@ from chordnet.wire.greeting import (
     judge,
 )
 
-PATIENCE_S = 1.0
-"""How long a connection may take to begin its greeting, however many others are waiting."""
-
 
 class Peers(Sessions, Protocol):
     """Takes over connections on which a peer has greeted."""
@@ -75,15 +70,26 @@ class Peers(Sessions, Protocol):
 class Clients(Sessions, Protocol):
     """Takes over connections on which a client has greeted."""
 
-    def refuse(self) -> Refuse | None: ...
+    def refuse(self, *, operates: bool = False) -> Refuse | None: ...
     def attach(self, connection: Connection) -> Handler: ...
+
+
+Operates = Callable[[Connection, Hello], bool]
+"""Returns True if a greeting is an operator's, for whom a few places are kept."""
+
+
+def nobody_operates(_connection: Connection, _hello: Hello) -> bool:
+    """Return False: operators cannot be told from other clients."""
+    return False
 
 
 class Door(ServerFactory):
     """Lets connections in: the factory of a node's listening port.
 
+    :param standing: returns the node's standing, for those who ask who it is.
     :param enrol: takes over a connection whose other side wants a certificate (it need not have
         one), and handles its frames; it has the time of a greeting. None if it cannot get one here.
+    :param operates: tells operators' greetings from others.
     """
 
     noisy = False
@@ -95,6 +101,7 @@ class Door(ServerFactory):
         clients: Clients,
         standing: Callable[[], Standing] | None = None,
         enrol: Callable[[Connection], Handler] | None = None,
+        operates: Operates = nobody_operates,
     ) -> None:
         self.me = me = shared.me
         self.credentials = shared.credentials
@@ -109,27 +116,27 @@ class Door(ServerFactory):
         self._turn = shared.turn
         self._limits = shared.limits
         self._frame_limit = shared.frame_limit
-        self._waiting: dict[Greeter, None] = {}
+        self._operates = operates
+        self._seconds = shared.seconds
+        self.places = Places(shared.limits.max_ungreeted, shared.seconds)
         self._vigil = Vigil(shared, peers, clients)
         self._open = True
 
     @property
     def waiting(self) -> int:
         """Connections that have not greeted yet."""
-        return len(self._waiting)
+        return len(self.places)
 
     def buildProtocol(self, addr: IAddress | None) -> Connection | SecureLayer | None:
         if not self._open:
             return None
         host = getattr(addr, "host", "")
-        if len(self._waiting) >= self._limits.max_ungreeted:
-            giving_way = self._who_gives_way(host)
-            if giving_way is None:
-                self.journal.counters.add(NetMetric.TURNED_AWAY)
-                return None
-            giving_way.turn_away("too many connections are waiting to greet")
-        greeter = Greeter(self, self._clock, self._limits.greeting_timeout_s, host)
-        self._waiting[greeter] = None
+        if not self.places.make_room(host):
+            self.journal.counters.add(NetMetric.TURNED_AWAY)
+            return None
+        timeout_s = self._limits.greeting_timeout_s
+        greeter = Greeter(self, self._clock, timeout_s, host, self._seconds())
+        self.places.take(greeter)
         connection = Connection(self._clock, self._turn, greeter, self._limits, self._frame_limit)
         greeter.connection = connection  # it may be turned away before ``made`` is called
         if self.credentials is None:
@@ -138,21 +145,6 @@ class Door(ServerFactory):
         layer = SecureLayer(connection, self._turn, credentials.accept, credentials, dialled=False)
         connection.security = layer
         return layer
-
-    def _who_gives_way(self, host: str) -> Greeter | None:
-        """Return the connection that gives way to a new one from ``host``; None if none does."""
-        held = Counter(greeter.host for greeter in self._waiting)
-        most, count = max(held.items(), key=lambda each: each[1])
-        # One host cannot keep others out by filling all places. The new one's host has to be behind
-        # by two: with a difference of one the place would go back and forth between the two.
-        if count > held[host] + 1:
-            return next(greeter for greeter in self._waiting if greeter.host == most)
-        latest = self._clock.seconds() - PATIENCE_S
-        return next((g for g in self._waiting if g.since <= latest and g.silent), None)
-
-    def forget(self, greeter: Greeter) -> None:
-        """Forget a connection that has greeted or is gone."""
-        self._waiting.pop(greeter, None)
 
     def decide(self, hello: Hello, connection: Connection) -> Refuse | None:
         """Return why ``hello`` is refused, None if it is accepted."""
@@ -163,7 +155,7 @@ class Door(ServerFactory):
         if refusal is not None:
             return refusal
         if hello.role == CLIENT:
-            return self.clients.refuse()
+            return self.clients.refuse(operates=self._operates(connection, hello))
         if hello.role == WHO:
             return None
         assert hello.node is not None
@@ -172,22 +164,26 @@ class Door(ServerFactory):
     def close(self) -> None:
         """Accept no more connections and close those that have not greeted."""
         self._open = False
+        for greeter in self.places.holders():
+            greeter.abort()
         self._vigil.stop()
-        for greeter in list(self._waiting):
-            greeter.connection.abort()
 
 
 class Greeter:
     """Handles an incoming connection until it has greeted.
 
+    :param timeout_s: how long it has for that.
     :param host: where it comes from.
+    :param since: when it came.
     """
 
     connection: Connection
 
-    def __init__(self, door: Door, clock: IReactorTime, timeout_s: float, host: str) -> None:
+    def __init__(
+        self, door: Door, clock: IReactorTime, timeout_s: float, host: str, since: float
+    ) -> None:
         self.host = host
-        self.since = clock.seconds()
+        self.since = since
         self._door = door
         self._judging = False
         self._enrolling: Handler | None = None
@@ -254,7 +250,7 @@ class Greeter:
         self.connection.close()
 
     def _let_in(self, hello: Hello, more: list[bytes]) -> None:
-        self._finish()
+        self._finish(let_in=True)
         door, connection = self._door, self.connection
         version = agreed_version(hello)
         assert version is not None
@@ -268,7 +264,8 @@ class Greeter:
             connection.handler.frames(more)
 
     def _refuse(self, refusal: Refuse, hello: Hello) -> None:
-        self._finish()
+        # Whoever shows a certificate that is not believed has cost this node a handshake.
+        self._finish(failed=refusal.code == "certificate")
         if refusal.code != "self":
             self._door.journal.limited(
                 NetMetric.REFUSED,
@@ -294,7 +291,7 @@ class Greeter:
         self.connection.close()
 
     def violated(self, reason: str) -> None:
-        self._finish()
+        self._finish(failed=True)
         refusal = Refuse("greeting", f"this is a chordnet node: {reason}")
         # On a secured connection this would be the first byte inside TLS.
         if self.connection.first_byte == HANDSHAKE and self.connection.security is None:
@@ -311,7 +308,7 @@ class Greeter:
 
     def turn_away(self, reason: str) -> None:
         """Close a connection that never greeted."""
-        self._finish()
+        self._finish(failed=not self._judging)
         self._door.journal.limited(
             NetMetric.REFUSED,
             "closed a connection from {address}: {reason}",
@@ -331,17 +328,21 @@ class Greeter:
         """Do nothing: nothing waits for it."""
 
     def lost(self) -> None:
-        self._finish()
+        self._finish(failed=not self._judging)
         enrolling, self._enrolling = self._enrolling, None
         if enrolling is not None:
             enrolling.lost()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self.connection.abort()
 
     def _silent(self) -> None:
         late = "its name could not be checked in time" if self._judging else ""
         self.turn_away(late or "it did not greet in time")
 
-    def _finish(self) -> None:
-        self._door.forget(self)
+    def _finish(self, *, let_in: bool = False, failed: bool = False) -> None:
+        self._door.places.leave(self, let_in=let_in, failed=failed)
         if self._timeout.active():
             self._timeout.cancel()
 

@@ -27,6 +27,7 @@ from chordnet.core.base.errors import LocalProtocolError, RemoteProtocolError
 from chordnet.net.base.interfaces import IStream
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
+from chordnet.net.guard.pace import Reading
 from chordnet.net.streams.layer import SecureLayer
 from chordnet.net.streams.sockets import SystemSocket
 from chordnet.trust.base.subjects import Subject
@@ -145,6 +146,8 @@ class Connection(TwistedProtocol):
         self._made = False
         self._gone = False
         self._cut: IDelayedCall | None = None
+        self.reading = Reading(clock)
+        """Whether more is read; it keeps to a pace once it is given one."""
 
     # -- what Twisted calls ----------------------------------------------------------------------
 
@@ -156,6 +159,7 @@ class Connection(TwistedProtocol):
         self._system = SystemSocket(transport)
         self._system.tune()
         transport.registerProducer(self, True)
+        self.reading.begin(transport)
         first = self._first
         if self.security is None:
             self._first = None
@@ -182,8 +186,10 @@ class Connection(TwistedProtocol):
             self.first_byte = data[0]
         with self._turn:
             try:
+                frames = self._decoder.feed(data)
+                self.reading.read(len(frames), len(data))
                 # Whole frames count, even if what follows them breaks a rule.
-                self.handler.frames(self._decoder.feed(data))
+                self.handler.frames(frames)
                 if self._decoder.fault:
                     self.handler.violated(self._decoder.fault)
             except RemoteProtocolError as error:
@@ -205,6 +211,7 @@ class Connection(TwistedProtocol):
         cut, self._cut = self._cut, None
         if cut is not None:
             cut.cancel()
+        self.reading.end()
         with self._turn:
             self.handler.lost()
         # Handlers know their connection: break the cycle, so that no collector is needed.
@@ -353,12 +360,12 @@ class Connection(TwistedProtocol):
 
     def pause_reading(self) -> None:
         """Take no more frames until :meth:`resume_reading`."""
-        self.transport.pauseProducing()
+        self.reading.pause()
 
     def resume_reading(self) -> None:
         """Take frames again."""
         if not self.closing:
-            self.transport.resumeProducing()
+            self.reading.resume()
 
     def close(self) -> None:
         """Write what is queued and close; cut the connection if that takes too long."""

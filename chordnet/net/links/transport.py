@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 
@@ -44,12 +43,14 @@ from chordnet.core.base.naming import usable_address
 from chordnet.net.base.interfaces import Down, Judge
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
+from chordnet.net.guard.hearsay import Hearsay
+from chordnet.net.guard.pace import pace_of
+from chordnet.net.guard.places import PATIENCE_S
 from chordnet.net.links.dialler import Dial, DialSettings
 from chordnet.net.links.dials import Dials
-from chordnet.net.links.greeters import PATIENCE_S, peer_hello, who_hello
-from chordnet.net.links.hearsay import Hearsay
+from chordnet.net.links.greeters import peer_hello, who_hello
 from chordnet.net.links.judging import Judging, WhenJudged
-from chordnet.net.links.links import Link, PeerSession
+from chordnet.net.links.links import Bundles, Link, PeerSession
 from chordnet.net.links.protocol import Connection
 from chordnet.net.links.trusting import still_trusted
 from chordnet.net.links.verifying import Verifier
@@ -64,19 +65,6 @@ ANSWERS = frozenset({Pong, State, Found, FindFailed, Next, Ack, Covered, Lost, G
 """Answers, and work done for the peer: sending one does not mean that this node needs the peer."""
 _IDLE_LOOKS = 2
 """A link is closed when this many sweeps in a row have found no message on it."""
-
-
-class Bundles(Protocol):
-    """Keeps roots and revocations up to date (:class:`chordnet.net.enrol.spreading.Spreading`)."""
-
-    def met(self, line: Connection) -> None:
-        """Say which are in force here, on a new connection."""
-
-    def heard(self, line: Connection, message: BundleMessage) -> None:
-        """Take what the peer says.
-
-        :raises RemoteProtocolError: it is not believed.
-        """
 
 
 class PeerTransport:
@@ -121,6 +109,8 @@ class PeerTransport:
             reactor, turn, limits, shared.rng, dial, self._dial_greeted, self._dial_failed
         )
         self._hearsay = Hearsay(limits, shared.seconds())
+        too_fast = "{peer} sends too much; it is read more slowly"
+        self._slowed = partial(self._journal.limited, NetMetric.PEERS_SLOWED, too_fast)
         self.teller = b""
         """Identifier of the peer whose messages are being handled; empty outside of that."""
         self._links: dict[bytes, Link] = {}
@@ -343,9 +333,15 @@ class PeerTransport:
         """Return why a connection with ``node`` is refused; None if it is welcome."""
         if self._stopped:
             return Refuse("full", self._stopped[:500])
-        if len(self._sessions) >= self._limits.max_peers and not self._make_room():
-            return Refuse("full", "this node has as many connections as it accepts")
-        return None
+        places = self._limits.max_peers
+        if len(self._sessions) < places or self._make_room():
+            return None
+        link = self._links.get(node.raw)
+        if link is not None and link.wanted:  # it lost its connection and comes back
+            places += self._limits.kept_peers
+        if len(self._sessions) < places:
+            return None
+        return Refuse("full", "this node has as many connections as it accepts")
 
     def _make_room(self) -> bool:
         """End the oldest connection that this node does not need; return True if there was one.
@@ -380,6 +376,8 @@ class PeerTransport:
         self._sessions.add(session)
         thrown_away = partial(self._journal.counters.add, NetMetric.PARTS_DROPPED)
         connection.accept_long(self._parts_room, LONG_OF_PEERS, thrown_away)
+        pace = link.pace = link.pace or pace_of(self._limits, self._seconds)
+        connection.reading.keep_pace(pace, partial(self._slowed, peer=node.name))
         why = connection.give_up_after(self._limits.unacknowledged_s)
         if why and not self._told_why:
             self._told_why = True

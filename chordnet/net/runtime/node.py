@@ -13,7 +13,7 @@ The core's effects that answer requests are performed here, those that concern t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -49,9 +49,17 @@ from chordnet.core.base.errors import (
     NoStore,
     NotInRing,
 )
-from chordnet.core.base.events import Begin, FindOwner, Leave, Publish, Start, Walk
+from chordnet.core.base.events import (
+    Begin,
+    FindOwner,
+    Leave,
+    Publish,
+    PublishAsking,
+    Start,
+    Walk,
+)
 from chordnet.core.base.identifiers import between_right
-from chordnet.core.base.messages import NodeRef, Status
+from chordnet.core.base.messages import Ask, NodeRef, Status
 from chordnet.net.base.allowance import Load
 from chordnet.net.base.interfaces import (
     Core,
@@ -71,6 +79,7 @@ from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views, broadcast_failure, lookup_failure
 from chordnet.net.runtime.history import History
 from chordnet.net.runtime.keeping import recent_messages
+from chordnet.net.runtime.receipts import asked
 from chordnet.net.runtime.runner import Runner, Surroundings
 from chordnet.net.store.counts import held
 from chordnet.net.store.keys import NO_STORE, Keys
@@ -132,7 +141,7 @@ class LocalNode:
         self._started_at = shared.seconds()
         self._op = 0
         self.load = Load(shared.limits.in_flight_bytes)
-        self._broadcasts: dict[int, tuple[str, int, float, ReceiptDone]] = {}
+        self._broadcasts: dict[int, tuple[str, int, float, Collection[str], ReceiptDone]] = {}
         self._lookups: dict[int, tuple[str, int, LookupDoneWith]] = {}
         self._walks: dict[int, Callable[[Walked | ChordnetError], None]] = {}
         self._leavers: list[Callable[[], None]] = []
@@ -147,7 +156,7 @@ class LocalNode:
         """What is found out about the nodes that hold slots with this one."""
         self.failure = ""
         """Why this node had to leave its ring for good; empty if it did not."""
-        self._outbox: list[tuple[int, bytes]] = []
+        self._outbox: dict[Ask, list[tuple[int, bytes]]] = {}
         self.frame_limit = shared.frame_limit
         self.membership = None if membership is None else membership(self)
         self.turn = shared.turn
@@ -237,29 +246,44 @@ class LocalNode:
         """Why it is in no ring, in words; empty if the state says enough."""
         return self.failure or self.core.reason
 
-    def publish(self, body: str, done: ReceiptDone) -> None:
+    def publish(
+        self,
+        body: str,
+        done: ReceiptDone,
+        *,
+        receipt: str = "counted",
+        expect: Collection[str] = (),
+    ) -> None:
         """Broadcast ``body``; ``done`` gets the receipt.
 
+        :param receipt: what it says of the nodes that record the message.
+        :param expect: names of nodes without which it is partial.
+        :raises LocalProtocolError: signatures are asked for, and this node has no certificate; or
+            ``expect`` has too many names.
         :raises InvalidMessage: ``body`` is not one phrase without white space.
         :raises NotInRing: the node is not a member of a ring.
         :raises Busy: too many broadcasts, or too many bytes of them, are in flight.
         """
         encoded = check_phrase(body, self.config.max_body_bytes)
+        ask = asked(receipt, expect, signs=self._shared.credentials is not None)
         self._check_member()
         if len(self._broadcasts) >= self.config.max_broadcasts:
             raise Busy(f"{len(self._broadcasts)} broadcasts are in flight; retry after a moment")
         self.load.take(len(encoded))
         self._op += 1
-        self._broadcasts[self._op] = (body, len(encoded), self._seconds(), done)
+        self._broadcasts[self._op] = (body, len(encoded), self._seconds(), expect, done)
         # Clients that publish in the same turn share one tree, and so its messages and its commit.
         if not self._outbox:
             self.turn.before(self._publish_outbox)
-        self._outbox.append((self._op, encoded))
+        self._outbox.setdefault(ask, []).append((self._op, encoded))
 
     def _publish_outbox(self) -> None:
-        """Publish all of this turn's messages as one event, so that they may share one tree."""
-        outbox, self._outbox = self._outbox, []
-        self.runner.post(Publish(outbox, self.wall()))
+        """Publish all of this turn's messages together, so that they may share one tree."""
+        outbox, self._outbox = self._outbox, {}
+        for ask, messages in outbox.items():
+            wall = self.wall()
+            event = PublishAsking(messages, wall, ask) if ask else Publish(messages, wall)
+            self.runner.post(event)
 
     def find(self, key: str, done: LookupDoneWith, *, iterative: bool = False) -> None:
         """Look up the owner of ``key``; ``done`` gets it and the path.
@@ -485,12 +509,12 @@ class LocalNode:
         entry = self._broadcasts.pop(effect.op, None)
         if entry is None:
             return
-        body, size, began, done = entry
+        body, size, began, expect, done = entry
         self.load.give(size)
         if effect.id is None:
             done(broadcast_failure(effect.reason))
             return
-        receipt = self.views.receipt(effect, body, self._seconds() - began)
+        receipt = self.views.receipt(effect, body, self._seconds() - began, expect)
         history = self.history
         # Alone in its ring the node confirms the message in the turn that records it.
         if history.fresh:

@@ -14,8 +14,10 @@ from typing import Any, Literal
 
 import attrs
 
+from chordnet.core.base.limits import MAX_WITNESS_BYTES
 from chordnet.core.base.outcomes import Entry, StaleEntry
 from chordnet.net.observe.accounts import history, trails
+from chordnet.net.serve import certificates
 from chordnet.net.serve.reading import ReceivedReader, position_of, trace_of
 from chordnet.net.serve.seams import Asker, Node
 from chordnet.wire.orders import (
@@ -61,6 +63,13 @@ from chordnet.wire.rpc import (
     VacateSeats,
     WrittenReply,
 )
+from chordnet.wire.trust.members import (
+    AskIssuerKey,
+    CertifyIssuer,
+    GetCertificates,
+    GiveBundle,
+    Invite,
+)
 from chordnet.wire.watches import GetHeldKeys, HeldKeysReply, StaleReply, WatchKey
 
 Role = Literal["read", "send", "operate"]
@@ -92,9 +101,12 @@ class Call:
 
 def send_message(asker: Asker, request: SendMessage) -> ServerReply | None:
     """Broadcast a message; with ``wait`` the receipt is the reply."""
-    publish, body = asker.node.publish, request.body
+    body = request.body
+    publish = partial(asker.node.publish, receipt=request.receipt, expect=request.expect)
     if request.wait:
-        asker.later(request.rid, Sent, publish, body, held=len(body))
+        # A signed receipt is much longer than its message.
+        held = len(body) + (MAX_WITNESS_BYTES if request.receipt == "signed" else 0)
+        asker.later(request.rid, Sent, publish, body, held=held)
         return None
     publish(body, lambda _receipt: None)
     return Done(request.rid)
@@ -268,5 +280,10 @@ CALLS = (
     Call(RecoverSlots, recover_slots, "operate"),
     Call(BeginStore, begin_store, "operate"),
     Call(SetStoreAside, set_store_aside, "operate"),
+    Call(Invite, certificates.invite, "operate"),
+    Call(GetCertificates, certificates.get_certificates, "read"),
+    Call(GiveBundle, certificates.give_bundle, "operate"),
+    Call(AskIssuerKey, certificates.ask_issuer_key, "operate"),
+    Call(CertifyIssuer, certificates.certify_issuer, "operate"),
 )
 BY_REQUEST: dict[type, Call] = {call.request: call for call in CALLS}

@@ -2,7 +2,8 @@
 
 At the limit, an idle client gives way to a new one: first the oldest of those that have sent no
 request yet, then the one whose last request is oldest. A client that waits for an answer or follows
-keeps its place.
+keeps its place. If nobody gives way, there are a few places more for operators, so that a node full
+of busy clients can still be looked at and stopped.
 """
 
 from __future__ import annotations
@@ -43,13 +44,19 @@ class ClientDesk:
         """Connections with clients."""
         return len(self._sessions)
 
-    def refuse(self) -> Refuse | None:
-        """Return why a further client is refused, None if it is welcome."""
+    def refuse(self, *, operates: bool = False) -> Refuse | None:
+        """Return why a further client is refused, None if it is welcome.
+
+        :param operates: it is an operator, for whom places are kept.
+        """
         if self._stopped:
             return Refuse("full", "this node is shutting down")
-        if len(self._sessions) >= self.node.limits.max_clients and not self._make_room():
-            return Refuse("full", "this node has as many clients as it accepts; try another node")
-        return None
+        limits = self.node.limits
+        if len(self._sessions) < limits.max_clients or self._make_room():
+            return None
+        if operates and len(self._sessions) < limits.max_clients + limits.kept_clients:
+            return None
+        return Refuse("full", "this node has as many clients as it accepts; try another node")
 
     def _make_room(self) -> bool:
         """Disconnect an idle client; return True if there was one.

@@ -23,7 +23,14 @@ DOES = {
     Kind.PUT: "writes",
     Kind.DELETE: "deletes",
     Kind.CREATE: "writes, if there is nothing",
+    Kind.LEASE: "writes, for a while",
     Kind.GET: "reads",
+}
+BY_ITSELF = {
+    Kind.COLLECT: "asks which members have its tombstone, too",
+    Kind.CLEAR: "drops what it has only promised",
+    Kind.LIFT: "drops the tombstone of another key",
+    Kind.RESERVE: "has its next ballot promised for all new keys",
 }
 
 
@@ -77,7 +84,7 @@ def told(search: Search, verdict: Verdict) -> Iterator[str]:
 
 def _between(world: World, action: Action) -> tuple[str, tuple[str, ...]]:
     """Return who acts, and whom that reaches."""
-    if action.verb in ("crash", "lose"):
+    if action.verb in ("crash", "lose", "tick"):
         return action.node, ()
     if action.sent is not None:
         # An installation takes its states from others.
@@ -88,6 +95,16 @@ def _between(world: World, action: Action) -> tuple[str, tuple[str, ...]]:
 
 def _sentence(world: World, action: Action) -> str:
     answering = f"; answers: {_names(action.at)}" if action.at else ""
+    at_once = {
+        "expire": f"{_client(world, action.task)} runs out of time",
+        "retry": f"{_client(world, action.task)} is unconfirmed, and is asked for again at the"
+        " next node",
+        "crash": f"{action.node} restarts with its disk",
+        "lose": f"{action.node} loses its disk and restarts",
+        "tick": f"the clock of {action.node} passes the end of leases",
+    }
+    if action.verb in at_once:
+        return at_once[action.verb]
     match action.verb:
         case "begin":
             return f"{_begins(action.task, world.plan.jobs[action.task])}{answering}"
@@ -95,28 +112,14 @@ def _sentence(world: World, action: Action) -> str:
             return f"{_client(world, action.task)} goes on{answering}"
         case "again":
             return f"{_client(world, action.task)} tries again{answering}"
-        case "expire":
-            return f"{_client(world, action.task)} runs out of time"
-        case "retry":
-            client = _client(world, action.task)
-            return f"{client} is unconfirmed, and is asked for again at the next node"
-        case "crash":
-            return f"{action.node} restarts with its disk"
-        case "lose":
-            return f"{action.node} loses its disk and restarts"
     assert action.sent is not None
     lost = "" if action.heard else "; its answer is lost"
     return f"{_arrival(action.sent, action.at)}{lost}"
 
 
 def _begins(number: int, job: Job) -> str:
-    match job.kind:
-        case Kind.COLLECT:
-            return f"{job.node} asks which members have its tombstone, too"
-        case Kind.CLEAR:
-            return f"{job.node} drops what it has only promised"
-        case Kind.LIFT:
-            return f"{job.node} drops the tombstone of another key"
+    if job.kind in BY_ITSELF:
+        return f"{job.node} {BY_ITSELF[job.kind]}"
     if job.kind is not Kind.CHANGE:
         written = "" if job.kind is Kind.GET else f" (w{number + 1})"
         return f"{job.node} {DOES[job.kind]}{written}"
@@ -133,6 +136,7 @@ def _begins(number: int, job: Job) -> str:
 def _client(world: World, number: int) -> str:
     job = world.plan.jobs[number]
     names = {Kind.GET: "read", Kind.CHANGE: "change", Kind.COLLECT: "collection"}
+    names |= {Kind.RESERVE: "reservation"}
     what = names.get(job.kind, f"w{number + 1}")
     return f"{what} of {job.node}"
 

@@ -85,7 +85,7 @@ class AskIssuerKey(_Rpc, frozen=True, tag=213):
 
 
 class CertifyIssuer(_Rpc, frozen=True, tag=214):
-    """Give the node's issuer another certificate; ``Done`` is the reply."""
+    """Give the node's issuer another certificate."""
 
     certificate: bytes
 
@@ -116,3 +116,22 @@ class IssuerKeyReply(_Rpc, frozen=True, tag=223):
 
     request: bytes
     """PKCS #10, DER."""
+
+
+class IssuerReply(_Rpc, frozen=True, tag=224):
+    """The node's issuer has its new certificate."""
+
+    until: float
+    """Until when it can issue certificates."""
+
+
+MemberRequest = Invite | GetCertificates | GiveBundle | AskIssuerKey | CertifyIssuer
+MemberReply = InviteReply | CertificatesReply | BundleReply | IssuerKeyReply | IssuerReply
+MEMBER_REPLIES: dict[type, tuple[type, ...]] = {
+    Invite: (InviteReply,),
+    GetCertificates: (CertificatesReply,),
+    GiveBundle: (BundleReply,),
+    AskIssuerKey: (IssuerKeyReply,),
+    CertifyIssuer: (IssuerReply,),
+}
+"""The types of replies to each request, other than ``Failure``."""

@@ -30,10 +30,15 @@ class StoreSafeguards:
     following_promised: bool = True
     """A coordinator writes in one round only under a ballot that a majority has promised it
     together with what it accepted last; otherwise under any."""
+    reserved_unknown: bool = True
+    """A coordinator writes a new key in one round only if nobody of the majority that has promised
+    it the slot's new keys had a record of it; otherwise any key."""
     installed_first: bool = True
     """A member answers in an epoch only once it has installed it; otherwise at once."""
     whole_state: bool = True
     """Installing replaces all records; otherwise it only adds the keys that are missing."""
+    most_clocks: bool = True
+    """What expires is over when the clocks of a majority say so; otherwise when one does."""
     every_member: bool = True
     """A tombstone is dropped when every member has it; otherwise when a majority has."""
     floor: bool = True

@@ -228,6 +228,8 @@ class StoreNode:
         around = self.around
         before = set(around.place.near)
         around.place = Place(event.member, event.predecessor, event.successors)
+        if set(around.place.near) != before:
+            around.settled = around.now
         for node in event.successors:
             around.found(node)
         if not event.member:
