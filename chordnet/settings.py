@@ -220,6 +220,12 @@ class NodeSettings:
         check=_check_identity,
         help="Directory of the node's certificate and key: let in members alone, over TLS",
     )
+    join: str | None = option(
+        "join",
+        kind=Text(),
+        default_text="none",
+        help="Token of p2pnet invite: get an identity with it, unless there is one already",
+    )
     network: str = option(
         "network", kind=Text(), default="default", check=_check_network, help="Name of the network"
     )

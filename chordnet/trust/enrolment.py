@@ -27,7 +27,7 @@ from chordnet.trust.base.certificates import (
 from chordnet.trust.base.errors import CHAIN, FOREIGN, MALFORMED, Refusal, Untrusted
 from chordnet.trust.base.subjects import Role
 from chordnet.trust.identity import Identity
-from chordnet.trust.invitations import Invitations, prove
+from chordnet.trust.invitations import Asked, Invitations
 from chordnet.trust.issuing import Issuer, make_request, read_request
 from chordnet.trust.tokens import Token, authority_hash
 from chordnet.trust.verifying import verify, verify_role
@@ -56,21 +56,18 @@ class Registrar:
         self._bundle = bundle
         self._draw = draw
 
-    def enrol(
-        self, id_: bytes, proof: bytes, exporter: bytes, request: bytes, wish: str, now: float
-    ) -> tuple[bytes, ...]:
+    def enrol(self, asked: Asked, exporter: bytes, now: float) -> tuple[bytes, ...]:
         """Return the chain of a newcomer's certificate.
 
-        :param request: a certificate signing request (DER); only its key counts.
-        :param wish: the name that the newcomer would like to have.
+        :param exporter: what both ends of the connection have in common.
         :raises Refusal: it gets none, and why.
         :raises IdentityError: the use of the invitation cannot be written down.
         """
         try:
-            public = read_request(request)
+            public = read_request(asked.request)
         except Untrusted as error:
             raise Refusal("certificate", str(error)) from None
-        role, name = self.invitations.redeem(id_, proof, exporter, request, wish, now)
+        role, name = self.invitations.redeem(asked, exporter, now)
         return self._issuer().issue(public, role, name, now, self._draw)
 
     def renew(self, shown: Sequence[bytes], now: float) -> tuple[bytes, ...]:
@@ -96,10 +93,12 @@ class Newcomer:
     """Somebody who joins with a token.
 
     :param wish: the name that it would like to have; empty for none.
+    :param peer: whether it is a node; otherwise a client.
     """
 
     token: Token
     wish: str = ""
+    peer: bool = True
     key: Ed25519PrivateKey = attrs.field(factory=new_key, repr=False)
     request: bytes = attrs.field(init=False, repr=False)
     """The certificate signing request; the same however often it is sent."""
@@ -125,10 +124,10 @@ class Newcomer:
             " another key; ask for a new token",
         )
 
-    def prove(self, exporter: bytes) -> bytes:
-        """Return what shows the issuer that this is who was invited."""
-        token = self.token
-        return prove(token.secret, exporter, token.id, self.request, self.wish)
+    def ask(self, exporter: bytes) -> Asked:
+        """Return what to ask for, with the proof that this is who was invited."""
+        asked = Asked(self.token.id, self.request, self.wish, self.peer)
+        return attrs.evolve(asked, proof=asked.proved(self.token.secret, exporter))
 
     def accept(self, root: bytes, chain: Sequence[bytes], bundle: bytes, now: float) -> Identity:
         """Return the identity that was given.

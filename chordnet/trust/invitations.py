@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
+import attrs
 import msgspec
 
 from chordnet.core.base.errors import Busy, ConfigError
@@ -68,18 +69,31 @@ class Invitation(msgspec.Struct):
     granted: list[Grant] = []
 
 
-def prove(secret: bytes, exporter: bytes, id_: bytes, request: bytes, wish: str) -> bytes:
-    """Return what shows that the owner of a secret makes this request on this connection.
+@attrs.frozen
+class Asked:
+    """What a newcomer asks for."""
 
-    :param exporter: what the two ends of the TLS connection have in common, so that whoever is
-        between them can use the proof nowhere.
-    :param request: the certificate signing request.
-    :param wish: the name that is wished for.
-    """
-    text = b"".join(
-        len(part).to_bytes(4) + part for part in (exporter, id_, request, wish.encode())
-    )
-    return hmac.digest(secret, _PROOF + text, "sha256")
+    id: bytes
+    """Of the invitation."""
+    request: bytes
+    """The certificate signing request (DER)."""
+    wish: str
+    """The name that it would like to have; may be empty."""
+    peer: bool
+    """Whether it is a node; otherwise a client."""
+    proof: bytes = b""
+    """What :meth:`proved` returns for the invitation's secret, on the same connection."""
+
+    def proved(self, secret: bytes, exporter: bytes) -> bytes:
+        """Return what shows that the owner of a secret asks for this on this connection.
+
+        :param exporter: what the two ends of the TLS connection have in common, so that whoever is
+            between them can use the proof nowhere.
+        """
+        kind = b"peer" if self.peer else b"client"
+        parts = (exporter, self.id, self.request, self.wish.encode(), kind)
+        text = b"".join(len(part).to_bytes(4) + part for part in parts)
+        return hmac.digest(secret, _PROOF + text, "sha256")
 
 
 class Invitations:
@@ -165,20 +179,19 @@ class Invitations:
             raise
         return made
 
-    def redeem(
-        self, id_: bytes, proof: bytes, exporter: bytes, request: bytes, wish: str, now: float
-    ) -> tuple[Role, str]:
+    def redeem(self, asked: Asked, exporter: bytes, now: float) -> tuple[Role, str]:
         """Use an invitation; return the role and the name that its user gets.
 
         If the same request comes again, its answer was lost: it gets the same, and that is no
         further use.
 
+        :param exporter: what both ends of the connection have in common.
         :raises Refusal: it cannot be used, and why.
         :raises IdentityError: the use cannot be written down.
         """
-        found = self._entries.get(id_.hex())
+        found = self._entries.get(asked.id.hex())
         secret = bytes.fromhex(found.secret) if found is not None else bytes(SECRET_BYTES)
-        right = hmac.compare_digest(prove(secret, exporter, id_, request, wish), proof)
+        right = hmac.compare_digest(asked.proved(secret, exporter), asked.proof)
         if found is None:
             raise Refusal(
                 "invitation",
@@ -187,7 +200,12 @@ class Invitations:
             )
         if not right:
             raise Refusal("invitation", "the token's secret is wrong; ask for a new token")
-        key = hashlib.sha256(request).hexdigest()[:32]
+        if (found.role is Role.PEER) != asked.peer:
+            use = "twistd -n chordnode --join TOKEN" if not asked.peer else "p2pnet join TOKEN"
+            raise Refusal(
+                "invitation", f"the token is for the role {found.role.value!r}; use it with {use}"
+            )
+        key = hashlib.sha256(asked.request).hexdigest()[:32]
         again = next((grant for grant in found.granted if grant.key == key), None)
         if again is not None and now < found.expires:
             return found.role, again.name
@@ -199,7 +217,7 @@ class Invitations:
             )
         if found.uses < 1:
             raise Refusal("invitation", "the token has been used already; ask for a new one")
-        return found.role, self._use(found, key, wish)
+        return found.role, self._use(found, key, asked.wish)
 
     def _use(self, found: Invitation, key: str, wish: str) -> str:
         """Write down one use; return the name for it."""

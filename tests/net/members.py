@@ -86,7 +86,9 @@ class SecuredNetwork:
         settings = {"name": "", "prefix": "", "uses": 1, "lifetime_s": 3600.0, **how}
         return self.membership(at).invite(role, **settings)[0]
 
-    def join(self, token: str, wish: str = "", source: str = "10.0.0.99:7001") -> Gift:
+    def join(
+        self, token: str, wish: str = "", *, peer: bool = True, source: str = "10.0.0.99:7001"
+    ) -> Gift:
         """Enrol from a host of its own.
 
         :raises ChordnetError: nobody has given a certificate.
@@ -97,9 +99,9 @@ class SecuredNetwork:
             clock,  # type: ignore[arg-type]
             Turn(clock, self.case.fail),
             NetworkLimits(),
-            self.net.dialling_from(source),  # type: ignore[arg-type]
+            self.net.dialling_from("10.0.0.99:7001"),  # type: ignore[arg-type]
         )
-        talk = JoinTalk(Newcomer(read, wish), lambda: self.now)
+        talk = JoinTalk(Newcomer(read, wish, peer), lambda: self.now)
         return self.outcome(Deferred.fromCoroutine(ask_all(settings, talk, read.addresses)))
 
     def outcome(self, waiting: Deferred[Any], seconds: float = 20.0) -> Any:

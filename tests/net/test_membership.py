@@ -6,7 +6,7 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.errors import NotIssuer
-from chordnet.net.enrol.asking import NobodyIssues
+from chordnet.net.enrol.rounds import NobodyIssues
 from chordnet.trust.base.errors import Refusal, Untrusted
 from chordnet.trust.identity import Identity
 from chordnet.trust.issuing import read_request

@@ -117,6 +117,29 @@ class OneRound(SynchronousTestCase):
         self.check_all("put@A/AC,put@A,get@B", 6099, 17639, 9, **plan)
 
 
+class NewKeys(SynchronousTestCase):
+    """The same, with coordinators that have been promised all new keys."""
+
+    check_all = AllIsWell.check_all
+
+    def test_a_key_that_another_writes_before_during_or_after_the_reservation(self) -> None:
+        self.check_all("put@B,reserve@A,put@A", 2027, 5760, 8)
+
+    def test_a_slot_that_is_reserved_twice_and_written_twice(self) -> None:
+        self.check_all("reserve@A,put@A,reserve@A,put@A", 6799, 18969, 9)
+
+    def test_a_key_that_was_only_promised_and_is_dropped_while_the_slot_is_reserved(self) -> None:
+        self.check_all("put@C,clear@C,reserve@A,put@A", 3667, 10059, 9)
+
+    def test_a_deleted_key_that_is_collected_while_the_slot_is_reserved(self) -> None:
+        text = "put@A/AB,delete@B/AB,lift@C,collect@A,reserve@A,put@A"
+        self.check_all(text, 3820, 13955, 12)
+
+    def test_a_slot_of_one_member_that_moves_while_it_is_reserved_and_written(self) -> None:
+        plan = {"nodes": 2, "members": 1}
+        self.check_all("reserve@A,put@A,get@B,change@A:AB", 685, 1431, 12, **plan)
+
+
 class ItCanFail(SynchronousTestCase):
     """Each safeguard that is switched off lets a client see what must not be."""
 
@@ -133,6 +156,9 @@ class ItCanFail(SynchronousTestCase):
 
     def test_without_the_promise_of_a_majority_a_write_in_one_round_makes_a_version_twice(self):
         self.check_found("following_promised", "put@A,put@C,put@A", 9, one_round=True)
+
+    def test_without_knowing_which_keys_there_are_a_first_write_is_done_twice(self) -> None:
+        self.check_found("reserved_unknown", "put@A/AB,reserve@B,reserve@B,put@B", 5)
 
     def test_without_promises_on_disk_two_writers_make_the_same_version(self) -> None:
         self.check_found("promise_on_disk", "put@A,put@C", 7, crashes=1)

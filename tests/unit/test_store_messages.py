@@ -23,6 +23,8 @@ WIRE = {
     msg.Promised: "address rid ballot accepted content floor wall",
     msg.Accept: "address rid key ballot content following",
     msg.Accepted: "address rid ballot following",
+    msg.Reserve: "address rid ballot",
+    msg.Reserved: "address rid ballot floor known",
     msg.Read: "address rid key whole",
     msg.Told: "address rid accepted content left_out",
     msg.Outrun: "address rid ballot promised",
@@ -141,6 +143,7 @@ class WireTests(SynchronousTestCase):
                 ("BALLOT", 8),
                 ("STRANGER", 16),
                 ("RETURNED", 17),
+                ("CROWDED", 18),
             ],
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,6 +19,7 @@ from chordnet.trust.invitations import (
     MOST_GRANTS,
     MOST_INVITATIONS,
     SUFFIX_LETTERS,
+    Asked,
     Invitations,
 )
 from chordnet.trust.tokens import Token, authority_hash, read_token
@@ -92,16 +94,10 @@ class Table(SynchronousTestCase):
         token = Token(
             ("h:1",), b"a" * 16, bytes.fromhex(invitation.id), bytes.fromhex(invitation.secret)
         )
-        newcomer = Newcomer(token, wish, new_key(seeded(seed)))
-        what = {
-            "id_": token.id,
-            "proof": newcomer.prove(EXPORTER),
-            "exporter": EXPORTER,
-            "request": newcomer.request,
-            "wish": wish,
-            "now": now,
-        }
-        return self.table.redeem(**{**what, **changed})
+        newcomer = Newcomer(token, wish, invitation.role is Role.PEER, new_key(seeded(seed)))
+        exporter = changed.pop("exporter", EXPORTER)
+        asked = attrs.evolve(newcomer.ask(EXPORTER), **changed)
+        return self.table.redeem(asked, exporter, now)
 
     def refused(self, *arguments, **keywords) -> str:
         with self.assertRaises(Refusal) as caught:
@@ -139,9 +135,22 @@ class Table(SynchronousTestCase):
         made = self.table.make(Role.PEER, NOW, lifetime=HOUR)
         self.assertIn("expired on 2027-01-15 09:00 UTC", self.refused(made, NOW + HOUR))
 
+    def test_a_node_s_token_gives_no_client_s_certificate_and_is_not_used_by_the_attempt(self):
+        for role, peer, command in (
+            (Role.PEER, False, "chordnode --join"),
+            (Role.SEND, True, "p2pnet join"),
+        ):
+            made = self.table.make(role, NOW)
+            token = Token(("h:1",), b"a" * 16, bytes.fromhex(made.id), bytes.fromhex(made.secret))
+            wrong = Newcomer(token, "", peer, new_key(seeded(5))).ask(EXPORTER)
+            with self.assertRaises(Refusal) as caught:
+                self.table.redeem(wrong, EXPORTER, NOW)
+            self.assertIn(command, str(caught.exception))
+            self.assertEqual(self.redeem(made)[0], role)
+
     def test_an_unknown_one_and_a_wrong_secret_are_refused_in_words(self):
         made = self.table.make(Role.PEER, NOW)
-        self.assertIn("no such invitation", self.refused(made, id_=b"x" * 8))
+        self.assertIn("no such invitation", self.refused(made, id=b"x" * 8))
         self.assertIn("secret is wrong", self.refused(made, proof=b"x" * 32))
         self.assertEqual(self.redeem(made)[0], Role.PEER)
 
@@ -249,13 +258,11 @@ class Enrolment(SynchronousTestCase):
             bytes.fromhex(made.secret),
         )
 
-    def join(self, token: Token, wish: str = "", now: float = NOW):
-        newcomer = Newcomer(token, wish, new_key(seeded(8)))
+    def join(self, token: Token, wish: str = "", now: float = NOW, *, peer: bool = True):
+        newcomer = Newcomer(token, wish, peer, new_key(seeded(8)))
         shown, roots = self.network["one"].chain, self.network.bundle.roots
         root = newcomer.check_server(shown, roots, now)
-        chain = self.registrar.enrol(
-            token.id, newcomer.prove(EXPORTER), EXPORTER, newcomer.request, wish, now
-        )
+        chain = self.registrar.enrol(newcomer.ask(EXPORTER), EXPORTER, now)
         return newcomer.accept(root, chain, self.network.bundle.encode(), now)
 
     def test_a_newcomer_becomes_a_member(self):
@@ -265,7 +272,7 @@ class Enrolment(SynchronousTestCase):
         self.assertEqual(len(identity.chain), 2)
 
     def test_the_role_is_the_one_that_the_issuer_wrote_down(self):
-        identity = self.join(self.token(Role.SEND, prefix="web"))
+        identity = self.join(self.token(Role.SEND, prefix="web"), peer=False)
         self.assertEqual(identity.subject.role, Role.SEND)
         check_usable(identity, peer=False)
         with self.assertRaises(Untrusted) as caught:
@@ -313,7 +320,7 @@ class Enrolment(SynchronousTestCase):
     def test_a_request_that_is_none_is_refused(self):
         token = self.token()
         with self.assertRaises(Refusal) as caught:
-            self.registrar.enrol(token.id, b"", EXPORTER, b"x", "", NOW)
+            self.registrar.enrol(Asked(token.id, b"x", "", peer=True), EXPORTER, NOW)
         self.assertEqual(caught.exception.code, "certificate")
 
 

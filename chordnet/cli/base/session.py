@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Coroutine
-from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -38,12 +37,10 @@ def connector(reactor: Any, network: str, home: NetworkHome | None = None) -> Co
     """
     from chordnet.client import P2PNetClient  # noqa: PLC0415 - not every command talks to a node
 
-    operator = cache(_identity)
-
     def connect(address: str) -> Client:
         identity = None
         if home is not None and (described := home.load()) is not None and described.secured:
-            identity = operator(home.operator_directory)
+            identity = _identity(home.operator_directory)
         return P2PNetClient(
             address,
             reactor,
@@ -57,9 +54,22 @@ def connector(reactor: Any, network: str, home: NetworkHome | None = None) -> Co
 
 
 def _identity(directory: Path) -> Any:
-    from chordnet.trust.identity import Identity  # noqa: PLC0415 - only secured networks
+    """Return the identity in a directory, as it is now: a command may renew it."""
+    from chordnet.trust.identity import (  # noqa: PLC0415 - only secured networks
+        CERTIFICATE,
+        Identity,
+    )
 
-    return Identity.load(directory)
+    try:
+        stamp = (directory / CERTIFICATE).stat().st_mtime_ns
+    except OSError:
+        stamp = 0  # loading it says what is wrong
+    if _loaded.get(directory, (None, 0))[1] != stamp or not stamp:
+        _loaded[directory] = Identity.load(directory), stamp
+    return _loaded[directory][0]
+
+
+_loaded: dict[Path, tuple[Any, int]] = {}
 
 
 class Bench(Protocol):

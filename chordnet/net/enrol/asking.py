@@ -8,7 +8,6 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.defer import TimeoutError as LateError
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
@@ -19,6 +18,7 @@ from chordnet.net.base.addresses import Endpoints, client_endpoint
 from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
+from chordnet.net.enrol.rounds import Referred, Round
 from chordnet.net.enrol.talks import Gift, Talk
 from chordnet.net.links.protocol import Connection
 from chordnet.net.streams.layer import SecureLayer
@@ -28,8 +28,6 @@ from chordnet.wire.codec import read_answer, read_grant, read_offer
 from chordnet.wire.greeting import Refuse
 from chordnet.wire.trust import enrolment as wire
 
-MOST_ASKED = 12
-"""Addresses that are asked in one attempt, those included that others have named."""
 _FRAME_BYTES = BUNDLE_LIMIT + 32 * 1024
 
 
@@ -43,18 +41,6 @@ class AskSettings:
     endpoints: Endpoints = client_endpoint
 
 
-class NobodyIssues(ConnectFailed):
-    """No issuer has given a certificate; the text says what each address has answered."""
-
-
-class Referred(ChordnetError):
-    """The node issues no certificates, but these do."""
-
-    def __init__(self, addresses: list[str]) -> None:
-        super().__init__("it issues no certificates")
-        self.addresses = addresses
-
-
 async def ask_all(settings: AskSettings, talk: Talk, addresses: Sequence[str]) -> Gift:
     """Ask the nodes at these addresses, and those that they name, until one gives a certificate.
 
@@ -62,26 +48,13 @@ async def ask_all(settings: AskSettings, talk: Talk, addresses: Sequence[str]) -
     :raises Untrusted: what answered is not to be believed.
     :raises NobodyIssues: nobody has given one, for other reasons.
     """
-    waiting, asked = list(dict.fromkeys(addresses)), list[str]()
-    problems, final = list[str](), list[ChordnetError]()
-    while waiting and len(asked) < MOST_ASKED:
-        address = waiting.pop(0)
-        asked.append(address)
+    asking = Round(addresses)
+    while (address := asking.next()) is not None:
         try:
             return await ask_one(settings, talk, address)
-        except Referred as error:
-            problems.append(f"{address}: {error}")
-            named = [each for each in error.addresses if each not in asked + waiting]
-            waiting = named + waiting  # they are issuers, and the others may not be
-        except (Refusal, Untrusted) as error:
-            problems.append(f"{address}: {error}")
-            final.append(error)
         except ChordnetError as error:
-            problems.append(f"{address}: {error}")
-    if final:
-        # What an issuer says counts for more than that others do not answer.
-        raise final[0]
-    raise NobodyIssues("; ".join(problems) if problems else "no node is known to ask")
+            asking.failed(error)
+    raise asking.verdict()
 
 
 def ask_one(settings: AskSettings, talk: Talk, address: str) -> Deferred[Gift]:
@@ -228,9 +201,3 @@ class _Call:
     def lost(self) -> None:
         self._connection = None
         self.fail(ConnectFailed("the connection ended without an answer"))
-
-
-def why_not(failure: Failure) -> str:
-    """Return in words why there is no certificate, for a log or a person."""
-    error = failure.value
-    return "it took too long" if isinstance(error, LateError) else str(error)

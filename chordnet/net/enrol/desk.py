@@ -14,6 +14,7 @@ from chordnet.net.tls.credentials import Credentials
 from chordnet.trust.base.errors import IdentityError, Refusal
 from chordnet.trust.enrolment import EXPORTER_BYTES, EXPORTER_LABEL, Registrar
 from chordnet.trust.identity import Identity
+from chordnet.trust.invitations import Asked
 from chordnet.wire.codec import read_ask, read_wanted
 from chordnet.wire.greeting import Refuse
 from chordnet.wire.trust import enrolment as wire
@@ -140,9 +141,8 @@ class Conversation:
                 chain = registrar.renew(security.chain, now)
             else:
                 exporter = security.export(EXPORTER_LABEL, b"", EXPORTER_BYTES)
-                chain = registrar.enrol(
-                    wanted.id, wanted.proof, exporter, wanted.request, wanted.wish, now
-                )
+                asked = Asked(wanted.id, wanted.request, wanted.wish, wanted.peer, wanted.proof)
+                chain = registrar.enrol(asked, exporter, now)
         except Refusal as error:
             self._refuse(Refuse(error.code, str(error)))
         except IdentityError as error:

@@ -70,8 +70,8 @@ class JoinTalk:
         """
         newcomer = self._newcomer
         self._root = newcomer.check_server(security.chain, roots.roots, self._wall())
-        proof = newcomer.prove(security.export(EXPORTER_LABEL, b"", EXPORTER_BYTES))
-        return Enrol(newcomer.token.id, proof, newcomer.request, newcomer.wish)
+        asked = newcomer.ask(security.export(EXPORTER_LABEL, b"", EXPORTER_BYTES))
+        return Enrol(asked.id, asked.proof, asked.request, asked.wish, asked.peer)
 
     def accept(self, granted: Granted, security: Security) -> Gift:
         """Return the new identity.

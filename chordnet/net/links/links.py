@@ -212,6 +212,19 @@ class Owner(Protocol):
     def session_overloaded(self, session: PeerSession) -> None: ...
 
 
+class Bundles(Protocol):
+    """Keeps roots and revocations up to date (:class:`chordnet.net.enrol.spreading.Spreading`)."""
+
+    def met(self, line: Connection) -> None:
+        """Say which are in force here, on a new connection."""
+
+    def heard(self, line: Connection, message: BundleMessage) -> None:
+        """Take what the peer says.
+
+        :raises RemoteProtocolError: it is not believed.
+        """
+
+
 class PeerSession:
     """Handles a connection whose other end has greeted as a peer.
 

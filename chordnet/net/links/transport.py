@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 
@@ -51,7 +50,7 @@ from chordnet.net.links.dialler import Dial, DialSettings
 from chordnet.net.links.dials import Dials
 from chordnet.net.links.greeters import peer_hello, who_hello
 from chordnet.net.links.judging import Judging, WhenJudged
-from chordnet.net.links.links import Link, PeerSession
+from chordnet.net.links.links import Bundles, Link, PeerSession
 from chordnet.net.links.protocol import Connection
 from chordnet.net.links.trusting import still_trusted
 from chordnet.net.links.verifying import Verifier
@@ -66,19 +65,6 @@ ANSWERS = frozenset({Pong, State, Found, FindFailed, Next, Ack, Covered, Lost, G
 """Answers, and work done for the peer: sending one does not mean that this node needs the peer."""
 _IDLE_LOOKS = 2
 """A link is closed when this many sweeps in a row have found no message on it."""
-
-
-class Bundles(Protocol):
-    """Keeps roots and revocations up to date (:class:`chordnet.net.enrol.spreading.Spreading`)."""
-
-    def met(self, line: Connection) -> None:
-        """Say which are in force here, on a new connection."""
-
-    def heard(self, line: Connection, message: BundleMessage) -> None:
-        """Take what the peer says.
-
-        :raises RemoteProtocolError: it is not believed.
-        """
 
 
 class PeerTransport:

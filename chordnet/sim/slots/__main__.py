@@ -37,7 +37,8 @@ def _parser() -> argparse.ArgumentParser:
         default="put@A,get@B,get@C",
         help="what is done: put, delete, create or get@NODE, put@NODE/MEMBERS for a write that "
         "these have taken before, change@NODE:XY for Y in place of X, X- and -Y for one less "
-        "and one more, change@NODE/X=YZ for one made before, that X has installed from Y and Z "
+        "and one more, change@NODE/X=YZ for one made before, that X has installed from Y and Z; "
+        "reserve@NODE for the promise of all new keys "
         "(put@A,get@B,get@C)",
     )
     add("--nodes", type=int, default=3, metavar="N", help="nodes that keep a store (3)")

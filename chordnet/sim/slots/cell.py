@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
-from chordnet.core.store.base.configurations import Configuration, Following, Head, Member, blank
+from chordnet.core.store.base.configurations import (
+    Configuration,
+    Following,
+    Head,
+    Member,
+    Reservation,
+    blank,
+)
 from chordnet.core.store.base.effects import (
     AllDropped,
     Changed,
@@ -23,6 +30,7 @@ from chordnet.core.store.base.effects import (
     Keep,
     RecordDropped,
     RecordKept,
+    Reserves,
     Say,
 )
 from chordnet.core.store.base.messages import Address
@@ -35,6 +43,15 @@ from chordnet.core.store.slot.collecting import AT_COLLECTION, Collection, Gathe
 from chordnet.core.store.slot.operations import AT_OPERATION, Operation
 from chordnet.core.store.slot.reconfigure import AT_LEADER, Change, Copying, Installation, Underway
 from chordnet.core.store.slot.registers import AT_MEMBER, Registers
+from chordnet.core.store.slot.reserving import (
+    AT_RESERVATION,
+    Pending,
+    Reserving,
+    fingerprint,
+    fits,
+    following,
+    numbers_in,
+)
 from chordnet.sim.slots.judge import Node
 from chordnet.sim.slots.kept import Kept
 from chordnet.sim.slots.plan import KEY
@@ -68,7 +85,7 @@ class AtCoordinator(NamedTuple):
     """What came of something to a coordinator."""
 
     node: Node
-    state: Attempt | Underway | Gathering
+    state: Attempt | Underway | Gathering | Pending
     asks: tuple[Sent, ...]
     outcome: Outcome | None
     """How the operation ended, if it did."""
@@ -194,12 +211,15 @@ class Cell:
 
     def begun(self, node: Node, asked: Get | Put) -> tuple[Node, Attempt]:
         """Return an operation that has not begun, and its node, with what it was promised used."""
-        ahead = node.ahead
-        if not isinstance(ahead, Following) or not follows(ahead, asked, self.first):
+        ahead, reserved = node.ahead, node.reserved
+        if isinstance(ahead, Following) and follows(ahead, asked, self.first):
+            node = node._replace(ahead=None)
+        elif isinstance(reserved, Reservation) and _is_new(reserved, asked, self.first):
+            ahead, node = following(reserved), node._replace(reserved=None)
+        else:
             ahead = None
         attempt = Operation.at_first(asked, self.first, (), ahead, lasting=self.one_round)
-        used = node if ahead is None else self._kept.same(node._replace(ahead=None))
-        return used, self._kept.same(attempt)
+        return self._kept.same(node), self._kept.same(attempt)
 
     def operate(
         self, node: Node, rid: int, asked: Get | Put, attempt: Attempt, what: str | Sent
@@ -248,6 +268,21 @@ class Cell:
         over = collection.gathering.over
         return self._came_of(node, ballots, collection.gathering, effects)._replace(over=over)
 
+    def reserve(self, node: Node, rid: int, now: Pending, what: str | Sent) -> AtCoordinator:
+        """Let the reservation of a slot begin or hear an answer."""
+        return self._kept.remembered(self._reserve, node, rid, now, what)
+
+    def _reserve(self, node: Node, rid: int, now: Pending, what: str | Sent) -> AtCoordinator:
+        effects: list[Effect] = []
+        ballots = Ballots(node.me.node, node.run, node.counter)
+        reserving = Reserving(rid, WHERE, ballots, effects, now)
+        if isinstance(what, str):
+            getattr(reserving, what)()
+        elif type(what.message) in AT_RESERVATION:
+            AT_RESERVATION[type(what.message)](reserving, what.sender, what.message)
+        over = reserving.pending.over
+        return self._came_of(node, ballots, reserving.pending, effects)._replace(over=over)
+
     def _came_of(
         self, node: Node, ballots: Ballots, state: Any, effects: list[Effect]
     ) -> AtCoordinator:
@@ -255,7 +290,12 @@ class Cell:
         outcomes = [each.outcome for each in effects if isinstance(each, Ended)]
         changed = any(isinstance(each, Changed) for each in effects)
         ahead = [each.following for each in effects if isinstance(each, Follows)]
-        after = node._replace(counter=ballots.counter, ahead=ahead[0] if ahead else node.ahead)
+        held = [each.reservation for each in effects if isinstance(each, Reserves)]
+        after = node._replace(
+            counter=ballots.counter,
+            ahead=ahead[0] if ahead else node.ahead,
+            reserved=held[0] if held else node.reserved,
+        )
         return AtCoordinator(
             self._kept.same(after),
             self._kept.same(state),
@@ -263,6 +303,12 @@ class Cell:
             self._kept.same(outcomes[0]) if outcomes else None,
             bool(outcomes) or changed,
         )
+
+
+def _is_new(reserved: Reservation, asked: Get | Put, configuration: Configuration) -> bool:
+    """Return True if a write can be done with what was promised for all new keys."""
+    known = fingerprint(KEY) in numbers_in(reserved.known)
+    return fits(reserved, asked, configuration) and not known
 
 
 def _written(node: Node, keep: Keep) -> Node:

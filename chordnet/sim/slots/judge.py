@@ -17,7 +17,7 @@ from chordnet.core.store.base.configurations import Configuration, Head, Member
 from chordnet.core.store.base.records import Applied, Content, Floor, Record
 from chordnet.sim.slots.plan import KEY, Property
 
-FOR_KEYS = msg.Promised | msg.Accepted | msg.Told | msg.Collectable
+FOR_KEYS = msg.Promised | msg.Accepted | msg.Reserved | msg.Told | msg.Collectable
 FOR_CHANGES = msg.ChangePromised | msg.ChangeAccepted
 Records = tuple[tuple[bytes, Record], ...]
 
@@ -49,6 +49,8 @@ class Node(NamedTuple):
     """The installation under way, if any."""
     ahead: object = None
     """What it was promised as a coordinator for its next write, if anything."""
+    reserved: object = None
+    """What it was promised for all new keys, if anything, and if it has not been used."""
 
 
 class Tried(NamedTuple):

@@ -100,6 +100,15 @@ _ALL = (
         "told it?",
     ),
     Lab(
+        name="known-key",
+        sees="two clients are told that they have written the same version of a new key",
+        rule="reserved_unknown",
+        says="A coordinator writes a new key in one round only if nobody of the majority that has "
+        "promised it the slot's new keys had a record of it.",
+        jobs="put@A/AB,reserve@B,reserve@B,put@B",
+        ask="A and B have promised B all new keys. What should each have said of this one?",
+    ),
+    Lab(
         name="lost-write",
         sees="a confirmed write is gone",
         rule="store_id",

@@ -27,6 +27,8 @@ class Kind(enum.Enum):
     """Have all members drop the record of the deleted key."""
     CLEAR = "clear"
     """A member drops a record that was only promised."""
+    RESERVE = "reserve"
+    """A coordinator has the slot's new keys promised, and then writes the key in one round."""
     LIFT = "lift"
     """A member raises its floor, because it drops another key, to the highest ballot there is."""
 
@@ -34,7 +36,7 @@ class Kind(enum.Enum):
 AT_MEMBERS = frozenset({Kind.CLEAR, Kind.LIFT})
 """What a member does by itself, in one step."""
 OF_SLOTS = frozenset({Kind.CHANGE, Kind.COLLECT, *AT_MEMBERS})
-"""What no client asks for."""
+"""What only a member does, and no client asks for."""
 
 
 @attrs.frozen
@@ -69,7 +71,7 @@ class Job:
 _JOB = re.compile(
     r"(put|delete|create|get)@([A-E])(?:/([A-E]+))?"
     r"|change@([A-E])(?::([A-E-])([A-E-]))?((?:/[A-E]=[A-E]+)*)"
-    r"|(collect|clear|lift)@([A-E])"
+    r"|(collect|clear|lift|reserve)@([A-E])"
 )
 
 

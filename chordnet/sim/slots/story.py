@@ -25,6 +25,12 @@ DOES = {
     Kind.CREATE: "writes, if there is nothing",
     Kind.GET: "reads",
 }
+BY_ITSELF = {
+    Kind.COLLECT: "asks which members have its tombstone, too",
+    Kind.CLEAR: "drops what it has only promised",
+    Kind.LIFT: "drops the tombstone of another key",
+    Kind.RESERVE: "has its next ballot promised for all new keys",
+}
 
 
 @attrs.frozen
@@ -110,13 +116,8 @@ def _sentence(world: World, action: Action) -> str:
 
 
 def _begins(number: int, job: Job) -> str:
-    match job.kind:
-        case Kind.COLLECT:
-            return f"{job.node} asks which members have its tombstone, too"
-        case Kind.CLEAR:
-            return f"{job.node} drops what it has only promised"
-        case Kind.LIFT:
-            return f"{job.node} drops the tombstone of another key"
+    if job.kind in BY_ITSELF:
+        return f"{job.node} {BY_ITSELF[job.kind]}"
     if job.kind is not Kind.CHANGE:
         written = "" if job.kind is Kind.GET else f" (w{number + 1})"
         return f"{job.node} {DOES[job.kind]}{written}"
@@ -133,6 +134,7 @@ def _begins(number: int, job: Job) -> str:
 def _client(world: World, number: int) -> str:
     job = world.plan.jobs[number]
     names = {Kind.GET: "read", Kind.CHANGE: "change", Kind.COLLECT: "collection"}
+    names |= {Kind.RESERVE: "reservation"}
     what = names.get(job.kind, f"w{number + 1}")
     return f"{what} of {job.node}"
 

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
-from chordnet.core.store.base.ballots import NONE, Ballot
+from chordnet.core.store.base.ballots import NONE, Ballot, below
 from chordnet.core.store.base.configurations import Head, Member
 from chordnet.core.store.base.outcomes import Outcome
 from chordnet.core.store.base.records import Record
@@ -17,6 +17,7 @@ from chordnet.core.store.slot.attempts import Attempt, Phase
 from chordnet.core.store.slot.collecting import Gathering
 from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Step, Underway
+from chordnet.core.store.slot.reserving import Pending
 from chordnet.sim.slots.cell import AtCoordinator, Sent
 from chordnet.sim.slots.judge import Node, Past, record_of
 from chordnet.sim.slots.plan import AT_MEMBERS, Kind
@@ -137,7 +138,7 @@ class _Turn:
 
     def _begin(self, number: int) -> None:
         world, job = self._world, self._world.plan.jobs[number]
-        state: Attempt | Underway | Gathering
+        state: Attempt | Underway | Gathering | Pending
         asked = world.asked[number]
         index = self._index(job.node)
         node = self._nodes[index]
@@ -152,6 +153,8 @@ class _Turn:
             self._nodes[index], state = self._cell.begun(node, asked)
         elif job.kind is Kind.COLLECT:
             state = world.gathering(node)
+        elif job.kind is Kind.RESERVE:
+            state = Pending(world.first, first=self._is_first(number))
         else:
             installed = node.head.configuration
             state = world.wanted(job, installed, tuple(self._nodes))
@@ -159,6 +162,16 @@ class _Turn:
         task = Task(state, bound=bound, asked=asked, at=job.node)
         self._tasks[number] = self._kept.same(task)
         self._coordinate(number, "begin")
+
+    def _is_first(self, number: int) -> bool:
+        """Return True if a node has not begun a job of this kind before."""
+        job = self._world.plan.jobs[number]
+        same = zip(self._tasks, self._world.plan.jobs, strict=True)
+        return not any(
+            (task.over or task.state is not None)
+            and (other.kind, other.node) == (job.kind, job.node)
+            for task, other in same
+        )
 
     def _retry(self, number: int) -> None:
         """Let a write run out of time, and its client ask for it again at the next node."""
@@ -183,6 +196,8 @@ class _Turn:
             ran = self._cell.operate(self._nodes[index], number, asked, state, what)
         elif isinstance(state, Gathering):
             ran = self._cell.collect(self._nodes[index], number, state, what)
+        elif isinstance(state, Pending):
+            ran = self._cell.reserve(self._nodes[index], number, state, what)
         else:
             assert state is not None
             ran = self._cell.lead(self._nodes[index], number, state, what)
@@ -245,7 +260,8 @@ class _Turn:
             return isinstance(state, Underway) and state.step == Step.INSTALL
         if isinstance(message, msg.Forget) or state is None:
             return False
-        assert isinstance(message, msg.Prepare | msg.Accept | msg.PrepareChange | msg.AcceptChange)
+        ballots = msg.Prepare | msg.Accept | msg.Reserve | msg.PrepareChange | msg.AcceptChange
+        assert isinstance(message, ballots)
         return state.ballot == message.ballot
 
 
@@ -257,6 +273,9 @@ def _next(task: Task, ran: AtCoordinator, every_message: bool) -> Task:
     assert before is not None
     if isinstance(before, Gathering) or isinstance(state, Gathering):
         return task._replace(state=state)
+    if isinstance(before, Pending) or isinstance(state, Pending):
+        asks = () if every_message else ran.asks
+        return task._replace(state=state, asking=asks or task.asking)
     attempts = task.attempts + (state.ballot > before.ballot)
     asking = task.asking if _round_of(before) == _round_of(state) else ()
     if not every_message:
@@ -289,6 +308,8 @@ def _changes_nothing(node: Node, sent: Sent) -> bool:
         return False
     if isinstance(message, msg.AcceptChange | msg.PrepareChange):
         promised, done = head.promised, NONE if head.vote is None else head.vote.ballot
+    elif isinstance(message, msg.Reserve):
+        return head.floor.promised >= below(message.ballot)
     else:
         assert isinstance(message, msg.Accept | msg.Prepare | msg.Drop)
         record = record_of(node.records)

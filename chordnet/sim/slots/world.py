@@ -22,19 +22,20 @@ from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.slot.attempts import Attempt
 from chordnet.core.store.slot.collecting import Gathering
 from chordnet.core.store.slot.reconfigure import Underway
+from chordnet.core.store.slot.reserving import Pending
 from chordnet.sim.slots.cell import Cell, Sent
 from chordnet.sim.slots.judge import Judge, Node, Past, record_of
 from chordnet.sim.slots.kept import Kept
 from chordnet.sim.slots.plan import AT_MEMBERS, KEY, NAMES, OF_SLOTS, Job, Kind, SlotPlan
 
-ROUNDS = (msg.Prepare, msg.Read, msg.PrepareChange, msg.Fetch)
+ROUNDS = (msg.Prepare, msg.Reserve, msg.Read, msg.PrepareChange, msg.Fetch)
 """Questions that a whole majority answers in one step."""
 
 
 class Task(NamedTuple):
     """A job, and how far it has come."""
 
-    state: Attempt | Underway | Gathering | None = None
+    state: Attempt | Underway | Gathering | Pending | None = None
     """None: it has not begun, or is over."""
     over: bool = False
     bound: int = 0
@@ -137,6 +138,8 @@ class World:
             return
         elif task.asking:
             yield from self._with_majorities("round", number, _asked_now(task.state))
+        elif isinstance(task.state, Pending):
+            return
         elif task.attempts < self.plan.attempts:
             yield from self._with_majorities("again", number, _asked_now(task.state))
         if self.plan.deadlines and isinstance(task.asked, Put):
@@ -224,5 +227,5 @@ class World:
         return Underway(configuration, members)
 
 
-def _asked_now(state: Attempt | Underway) -> Configuration:
-    return state.configuration if isinstance(state, Attempt) else state.old
+def _asked_now(state: Attempt | Underway | Pending) -> Configuration:
+    return state.old if isinstance(state, Underway) else state.configuration

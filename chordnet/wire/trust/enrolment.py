@@ -53,6 +53,8 @@ class Enrol(_Message, frozen=True, tag=203):
     """A certificate signing request (PKCS #10, DER); its key counts."""
     wish: str
     """The name that the newcomer would like to have; may be empty."""
+    peer: bool
+    """Whether a node joins; otherwise a client."""
 
 
 class Renew(_Message, frozen=True, tag=204):

@@ -30,6 +30,11 @@ NONE = Ballot(0, 0, "", 0)
 """Below every ballot: nothing was promised, nothing was accepted."""
 
 
+def below(ballot: Ballot) -> Ballot:
+    """Return the highest ballot below one whose run is not 0."""
+    return Ballot(ballot.epoch, ballot.counter, ballot.node, ballot.run - 1)
+
+
 MOST_LIFT = 1 << 16
 """By how much the ballot of another node may lift the counter of this one."""
 
@@ -49,6 +54,10 @@ class Ballots:
         """Return a new ballot of ``epoch`` above ``seen``, which is of that epoch or earlier."""
         self.counter = max(self.counter, seen.counter if seen.epoch == epoch else 0) + 1
         return Ballot(epoch, self.counter, self.node, self._run)
+
+    def lowest(self, epoch: int) -> Ballot:
+        """Return the ballot of ``epoch`` that is below all that :meth:`above` ever returns."""
+        return Ballot(epoch, 0, self.node, self._run)
 
     def see(self, seen: Ballot) -> None:
         """Keep up with the counters of other nodes, so that the next ballot is seldom too low.

@@ -98,14 +98,30 @@ class Vote(msgspec.Struct, frozen=True, array_like=True):
 class Following(msgspec.Struct, frozen=True, array_like=True):
     """What lets a coordinator write a key in one round: it was not interrupted since its last one.
 
-    A majority has promised ``ballot`` in the same moment in which it accepted ``base``. It is as if
-    the coordinator had asked for promises and found that.
+    A majority has promised ``ballot`` in the same moment in which it accepted ``base``, or had no
+    record of the key. It is as if the coordinator had asked for promises and found that.
     """
 
     configuration: Configuration
     ballot: Ballot
     base: Content
     """Without the value itself, which is not needed any more."""
+    floor: int = 0
+    """For a key without a record: the next version is above this one."""
+
+
+class Reservation(msgspec.Struct, frozen=True, array_like=True):
+    """What lets a coordinator write new keys of a slot in one round.
+
+    A majority has promised ``ballot`` for every key of which it had no record.
+    """
+
+    configuration: Configuration
+    ballot: Ballot
+    floor: int
+    """The highest version of a floor of that majority."""
+    known: bytes
+    """The fingerprints of the keys of which one of them had a record, two bytes each."""
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True):

@@ -13,7 +13,12 @@ import enum
 
 import msgspec
 
-from chordnet.core.store.base.configurations import Configuration, Following, Head
+from chordnet.core.store.base.configurations import (
+    Configuration,
+    Following,
+    Head,
+    Reservation,
+)
 from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.kept import Mark
 from chordnet.core.store.base.messages import StoreMessage
@@ -139,6 +144,13 @@ class Follows(_Effect, frozen=True):
     following: Following
 
 
+class Reserves(_Effect, frozen=True):
+    """New keys of a slot can be written in one round from now on."""
+
+    slot: int
+    reservation: Reservation
+
+
 class Changed(_Effect, frozen=True):
     """A change is over: it has brought about this configuration, or somebody else has chosen it."""
 
@@ -148,7 +160,7 @@ class Changed(_Effect, frozen=True):
     """Whether a majority of its members has said to this node that they have installed it."""
 
 
-Effect = Keep | Say | Wait | Large | Ended | Follows | Changed
+Effect = Keep | Say | Wait | Large | Ended | Follows | Reserves | Changed
 """What the parts of one node ask for."""
 
 

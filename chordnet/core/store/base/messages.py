@@ -98,6 +98,23 @@ class Accepted(_Message, frozen=True):
     """The same as was asked for, if it is promised and nothing above it."""
 
 
+class Reserve(_Message, frozen=True):
+    """Promise to take nothing below ``ballot`` for any key of which there is no record here."""
+
+    ballot: Ballot
+
+
+class Reserved(_Message, frozen=True):
+    """Answer to ``Reserve``."""
+
+    ballot: Ballot
+    floor: int
+    """The version of the member's floor."""
+    known: bytes
+    """The fingerprints of all keys of which there is a record, so that this is no promise for them:
+    two bytes each."""
+
+
 class Read(_Message, frozen=True):
     """Say what was accepted for this key."""
 
@@ -280,6 +297,8 @@ class Why(enum.IntEnum):
     """It is asked for by a node that is no member of the slot, and only members may."""
     RETURNED = 17
     """It has just started, and asks the other members first if its disk is an older copy."""
+    CROWDED = 18
+    """Another node has just reserved the slot, or it has too many records to name them all."""
 
 
 class Refused(_Message, frozen=True):
@@ -296,6 +315,7 @@ class Refused(_Message, frozen=True):
 Request = (
     Prepare
     | Accept
+    | Reserve
     | Read
     | Collect
     | Drop
@@ -310,6 +330,7 @@ Request = (
 Answer = (
     Promised
     | Accepted
+    | Reserved
     | Told
     | Outrun
     | Collectable

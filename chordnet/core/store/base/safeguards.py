@@ -30,6 +30,9 @@ class StoreSafeguards:
     following_promised: bool = True
     """A coordinator writes in one round only under a ballot that a majority has promised it
     together with what it accepted last; otherwise under any."""
+    reserved_unknown: bool = True
+    """A coordinator writes a new key in one round only if nobody of the majority that has promised
+    it the slot's new keys had a record of it; otherwise any key."""
     installed_first: bool = True
     """A member answers in an epoch only once it has installed it; otherwise at once."""
     whole_state: bool = True

@@ -13,6 +13,8 @@ those members cannot be reached is somebody else asked where the slot is now, fo
   want of members that were only believed dead, they are asked: one may have been started again.
 - Two coordinators of one key that disturb each other each wait for a while, drawn at random, longer
   every time.
+- The first write of a key goes to its members in one round if this node has reserved the slot
+  (:mod:`chordnet.core.store.upkeep.reservations`).
 - There is a limit to the operations of one node; who comes beyond it is told so by its caller.
 """
 
@@ -34,6 +36,7 @@ from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.node.talk import Where
 from chordnet.core.store.slot.attempts import Phase, follows
 from chordnet.core.store.slot.operations import Operation
+from chordnet.core.store.upkeep.reservations import Reservations
 
 HEDGE_S = 0.05
 """If a majority of the members has not answered after so long, the others are asked, too."""
@@ -82,6 +85,8 @@ class Ongoing:
     """Members that are believed dead because of what was asked before, and have not been tried."""
     then: Callable[[Outcome], None] | None = None
     """Called at the end, for an operation of this node's own."""
+    reserved: bool = False
+    """Whether it relies on a reservation of its slot."""
 
 
 class Asking:
@@ -104,6 +109,15 @@ class Asking:
         """Counts the reads for a repair."""
         self._ahead: dict[bytes, Following] = {}
         """Keys that can be written in one round."""
+        self.reservations = Reservations(
+            around,
+            founding.id,
+            founding.slots,
+            ballots,
+            lambda slot: directory.of(slot).configuration,
+            self._spare,
+        )
+        """Slots whose new keys can be, too."""
         self._refreshing: set[int] = set()
         """Those that wait for news of their slot."""
         self._large: dict[int, int] = {}
@@ -130,11 +144,12 @@ class Asking:
         configuration = self._directory.of(slot).configuration
         where = (self._formation, slot)
         spare = self._spare(rid, configuration)
-        ahead = self._ahead.get(asked.key)
+        ahead, reserved = self._ahead.get(asked.key), False
         if ahead is not None and follows(ahead, asked, configuration):
             del self._ahead[asked.key]  # each ballot is for one write
         else:
-            ahead = None
+            ahead = self.reservations.use(slot, asked, configuration)
+            reserved = ahead is not None
         attempt = Operation.at_first(asked, configuration, spare, ahead, lasting=True, above=above)
         operation = Operation(
             rid,
@@ -147,12 +162,13 @@ class Asking:
             lambda: around.wall,
         )
         now = around.now
-        self.ongoing[rid] = Ongoing(op, slot, asked, operation, now, then=then)
+        ongoing = Ongoing(op, slot, asked, operation, now, then=then, reserved=reserved)
+        self.ongoing[rid] = ongoing
         around.sooner(For.DEADLINE, rid, timeout)
         pause = HEDGE_S if spare else REMINDER_S
         around.sooner(For.REMINDER, rid, pause + _longer(_size(asked)))
         operation.begin()
-        self._weigh(self.ongoing[rid])
+        self._weigh(ongoing)
 
     def follow(self, rid: int, following: Following) -> None:
         """Remember what was promised for the next write of a key."""
@@ -163,6 +179,9 @@ class Asking:
             if len(self._ahead) >= MOST_AHEAD:
                 del self._ahead[next(iter(self._ahead))]
             self._ahead[key] = following
+            # A record remembers which requests wrote it, so this one was its first.
+            if len(following.base.requests) == 1 and not ongoing.reserved:
+                self.reservations.wrote_new(ongoing.slot)
 
     def _spare(self, rid: int, configuration: Configuration) -> tuple[Member, ...]:
         """Return the members that need not be asked first: the others are a majority.
@@ -243,6 +262,9 @@ class Asking:
     def wait(self, rid: int) -> None:
         """Have an operation that was disturbed try again after a pause."""
         ongoing = self.ongoing[rid]
+        if ongoing.reserved:
+            ongoing.reserved = False
+            self.reservations.failed(ongoing.slot)
         pause = min(FIRST_PAUSE_S * 2.0**ongoing.tries, LONGEST_PAUSE_S)
         ongoing.tries += 1
         self._around.alarms.set((For.RETRY, rid), self._around.now + self._around.jittered(pause))

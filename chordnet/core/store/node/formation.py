@@ -24,6 +24,7 @@ from chordnet.core.store.base.effects import (
     Follows,
     Large,
     NodeEffect,
+    Reserves,
     Say,
     Wait,
 )
@@ -58,6 +59,7 @@ from chordnet.core.store.slot.collecting import AT_COLLECTION
 from chordnet.core.store.slot.operations import AT_OPERATION
 from chordnet.core.store.slot.reconfigure import AT_LEADER
 from chordnet.core.store.slot.recovery import AT_RECOVERY
+from chordnet.core.store.slot.reserving import AT_RESERVATION
 from chordnet.core.store.upkeep.collecting import Collecting
 from chordnet.core.store.upkeep.offers import Offer, Pledges, Ready
 from chordnet.core.store.watch.asides import Asides
@@ -72,6 +74,7 @@ once a minute."""
 REQUESTS = (
     msg.Prepare,
     msg.Accept,
+    msg.Reserve,
     msg.Read,
     msg.Collect,
     msg.Drop,
@@ -215,7 +218,7 @@ class Formation:
 
     def _asked(self, sender: str, message: msg.Request) -> None:
         slot = message.address.slot
-        if isinstance(message, msg.Prepare | msg.Accept):
+        if isinstance(message, msg.Prepare | msg.Accept | msg.Reserve):
             self.asking.ballots.see(message.ballot)
         address, known = message.address, self.directory.of(slot)
         if address.formation == self.id and address.generation > known.configuration.generation:
@@ -262,6 +265,7 @@ class Formation:
     def _answered(self, sender: str, answer: msg.StoreMessage) -> None:
         operation, change = self.asking.get(answer.rid), self.seats.get(answer.rid)
         collection = self.collecting.get(answer.rid)
+        reserving = self.asking.reservations.get(answer.rid)
         if operation is not None and type(answer) in AT_OPERATION:
             AT_OPERATION[type(answer)](operation, sender, answer)
         elif change is not None and type(answer) in AT_LEADER:
@@ -271,6 +275,9 @@ class Formation:
         elif collection is not None and type(answer) in AT_COLLECTION:
             AT_COLLECTION[type(answer)](collection, sender, answer)
             self.collecting.went_on()
+        elif reserving is not None and type(answer) in AT_RESERVATION:
+            AT_RESERVATION[type(answer)](reserving, sender, answer)
+            self.asking.reservations.went_on(answer.rid)
         else:
             recovering = self.recoveries.get(answer.rid)
             if recovering is not None and type(answer) in AT_RECOVERY:
@@ -309,7 +316,7 @@ class Formation:
             held.registers.on_forget(sender, told)
         self.claims.take(sender, listed)
 
-    def perform(self, effect: Effect) -> None:
+    def perform(self, effect: Effect) -> None:  # noqa: C901
         """Do what a part of this node has asked for."""
         if isinstance(effect, Say):
             self.take_of_slot(effect.to, effect.message)
@@ -324,6 +331,8 @@ class Formation:
             self.asking.ended(effect.rid, effect.outcome)
         elif isinstance(effect, Follows):
             self.asking.follow(effect.rid, effect.following)
+        elif isinstance(effect, Reserves):
+            self.asking.reservations.hold(effect.slot, effect.reservation)
         elif isinstance(effect, Changed):
             listed = self.seats.over(effect.rid, effect.configuration, serves=effect.serves)
             if listed is not None:

@@ -113,7 +113,7 @@ class Holdings:
         order of a person, at any node. What concerns keys is the right of every node, with ballots
         of its own; members give each other records under the ballots of others.
         """
-        if isinstance(request, msg.Prepare | msg.Accept):
+        if isinstance(request, msg.Prepare | msg.Accept | msg.Reserve):
             names = {member.node for member in head.configuration.members}
             return sender != request.ballot.node and sender not in names
         address, installed = request.address, head.configuration

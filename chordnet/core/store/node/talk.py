@@ -33,6 +33,7 @@ from chordnet.core.store.begin.hails import Hail
 from chordnet.core.store.begin.marks import PROOF_BYTES, Back, Known
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.slot.pages import HAVE_IN_ONE
+from chordnet.core.store.slot.reserving import MOST_KNOWN, PRINT_BYTES
 from chordnet.core.store.upkeep.offers import Offer, Ready
 from chordnet.core.store.watch.messages import WATCHED_IN_ONE, Peek, Peeked, Stirred, Watch
 
@@ -257,6 +258,9 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     Applied: lambda part: len(part.request) <= MAX_REQUEST_BYTES,
     Lists: lambda part: len(part.listed) <= LISTED_IN_ONE,
     Where: lambda part: len(part.slots) <= LISTED_IN_ONE,
+    msg.Reserved: lambda part: (
+        len(part.known) <= MOST_KNOWN * PRINT_BYTES and len(part.known) % PRINT_BYTES == 0
+    ),
     msg.Told: lambda part: part.left_out <= MAX_VALUE_BYTES,
     msg.Fetch: lambda part: (
         len(part.have) <= HAVE_IN_ONE and all(_is_key(key) for key, _ballot in part.have)

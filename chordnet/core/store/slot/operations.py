@@ -47,6 +47,10 @@ refused a ballot never takes it. So if *all* members have, nothing of it is left
 as if it had not been sent. That matters: the others may have written more often than a record
 remembers, and then it could not be told any more whether this write is done.
 
+**New keys.** A coordinator may have a ballot promised for all keys of a slot of which a majority
+has no record (:mod:`chordnet.core.store.slot.reserving`). Each of these keys may be written in one
+round under that ballot, once.
+
 An answer counts only if it is from the epoch and for the ballot of the present attempt. A member
 that says that the slot has moved is believed, and the operation goes on there, with a new ballot.
 When others were faster, or the slot is about to move, the operation asks to ``Wait``: who runs it
@@ -166,7 +170,7 @@ class Operation:
                 self.attempt = replace(
                     attempt, ballot=ballot, highest=ballot, spare=(), ahead=None, hasty=True
                 )
-                self._write(asked, attempt.ahead.base, floor=0)
+                self._write(asked, attempt.ahead.base, attempt.ahead.floor)
             return
         if asked.anew:
             self._prepare()
@@ -396,7 +400,7 @@ class Operation:
             return
         ours = answer.formation == self._where[0] and answer.why != Why.SLOT
         later = answer.newest if ours and answer.newest.follows(attempt.configuration) else None
-        if attempt.hasty and answer.why == Why.NOT_INSTALLED:
+        if attempt.hasty and answer.why in (Why.NOT_INSTALLED, Why.RETURNED):
             self.attempt = attempt = replace(attempt, hasty=False)  # it may take it later
         if attempt.hasty:
             outrun = tuple(sorted({*attempt.outrun, member}))

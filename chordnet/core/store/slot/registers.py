@@ -13,6 +13,8 @@ disk never answers for one that was lost.
   ``following`` ballot, which is given in the same write on disk: its coordinator knows what was
   accepted last, so its next write needs no round for promises.
 - ``Read``: say what was accepted, promising nothing.
+- ``Reserve``: promise a ballot for all keys without a record, and name the others
+  (:mod:`chordnet.core.store.slot.reserving`).
 
 *For the next configuration*, single-decree Paxos among the members of this one. Its ``Accept`` is
 also the **seal**, in the same write on disk: from then on nothing is promised, accepted or read for
@@ -58,7 +60,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
-from chordnet.core.store.base.ballots import NONE, Ballot
+from chordnet.core.store.base.ballots import NONE, Ballot, below
 from chordnet.core.store.base.configurations import Configuration, Head, Member, Vote
 from chordnet.core.store.base.effects import (
     AllDropped,
@@ -73,9 +75,10 @@ from chordnet.core.store.base.effects import (
 from chordnet.core.store.base.messages import Address, Tombstone, Why
 from chordnet.core.store.base.records import EMPTY, Floor, Record, is_large
 from chordnet.core.store.base.safeguards import StoreSafeguards
+from chordnet.core.store.slot.reserving import MOST_KNOWN, RESERVED_S, fingerprints, is_possible
 
-ForKey = msg.Prepare | msg.Accept | msg.Read | msg.Collect | msg.Drop
-Proposal = msg.Prepare | msg.Accept | msg.PrepareChange | msg.AcceptChange
+ForKey = msg.Prepare | msg.Accept | msg.Reserve | msg.Read | msg.Collect | msg.Drop
+Proposal = msg.Prepare | msg.Accept | msg.Reserve | msg.PrepareChange | msg.AcceptChange
 ALL = StoreSafeguards()
 
 
@@ -183,12 +186,14 @@ class Registers:
         """Counts the writes on disk."""
         self._effects = effects
         self._safeguards = safeguards
+        self._reserved = "", 0.0
+        """Who has reserved the slot last, and when; that only keeps two from taking it in turns."""
 
     # ---- keys -------------------------------------------------------------------------------
 
     def on_prepare(self, sender: str, message: msg.Prepare) -> None:
         """Promise a ballot for a key."""
-        record = self._record(message.key)
+        record = self.records.get(message.key) or _nothing(self.head)
         if self._refuses_key(sender, message) or self._is_late(sender, message, record.promised):
             return
         address, rid, ballot = message.address, message.rid, message.ballot
@@ -206,7 +211,8 @@ class Registers:
         """Take a content for a key."""
         if self._refuses_key(sender, message):
             return
-        record, ballot, following = self._record(message.key), message.ballot, message.following
+        record = self.records.get(message.key) or _nothing(self.head)
+        ballot, following = message.ballot, message.following
         if ballot != record.accepted:
             if self._is_late(sender, message, record.promised):
                 return
@@ -221,19 +227,39 @@ class Registers:
         promise = following if holds else NONE
         self._say(sender, msg.Accepted(message.address, message.rid, ballot, promise))
 
+    def on_reserve(self, sender: str, message: msg.Reserve) -> None:
+        """Promise a ballot for every key without a record, and name those that have one."""
+        head, ballot = self.head, message.ballot
+        if self._refuses_key(sender, message):
+            return
+        if not is_possible(ballot, head.floor.promised):
+            self._refuse(sender, message, Why.BALLOT)
+        elif len(self.records) > MOST_KNOWN or self._is_reserved(ballot.node):
+            self._refuse(sender, message, Why.CROWDED)
+        elif not self._is_late(sender, message, head.floor.promised):
+            promised = below(ballot)
+            if promised > head.floor.promised:
+                floor = Floor(promised, head.floor.version)
+                self._keep_head(replace(head, floor=head.floor.raised(floor)))
+            self._reserved = ballot.node, self._wall()
+            known = fingerprints(self.records) if self._safeguards.reserved_unknown else b""
+            answer = msg.Reserved(message.address, message.rid, ballot, head.floor.version, known)
+            self._say(sender, answer)
+
+    def _is_reserved(self, node: str) -> bool:
+        """Return True if another node than this one has just reserved the slot."""
+        holder, since = self._reserved
+        return holder not in ("", node) and 0 <= self._wall() - since < RESERVED_S
+
     def on_read(self, sender: str, message: msg.Read) -> None:
         """Say what was accepted for a key."""
         if not self._refuses_key(sender, message):
-            record = self._record(message.key)
+            record = self.records.get(message.key) or _nothing(self.head)
             address, rid, content, left_out = message.address, message.rid, record.content, 0
             size = len(content.value or b"")
             if size > msg.SHORT_BYTES and not message.whole and sender != self.me.node:
                 content, left_out = replace(content, value=b""), size
             self._say(sender, msg.Told(address, rid, record.accepted, content, left_out))
-
-    def _record(self, key: bytes) -> Record:
-        record = self.records.get(key)
-        return Record(self.head.floor.promised, NONE, EMPTY) if record is None else record
 
     # ---- records without a value ------------------------------------------------------------
 
@@ -443,7 +469,7 @@ class Registers:
         return sealed
 
     def _refuses(self, sender: str, message: msg.Request) -> bool:
-        why = self._misdirected(message.address)
+        why = _misdirected(message.address, self.head, self.me, self._safeguards)
         if why is not None:
             self._refuse(sender, message, why)
         return why is not None
@@ -452,7 +478,7 @@ class Registers:
         """Refuse a ballot below what was promised, or of another epoch than the request.
 
         A promise of a later epoch's ballot could never be outdone in this one.
-        For a key without a record the promised ballot, that of the floor, is refused itself: what
+        For keys without a record the promised ballot, that of the floor, is refused itself: what
         was accepted under it is gone, and is not to come back.
         """
         address, ballot = message.address, message.ballot
@@ -462,31 +488,14 @@ class Registers:
         if foreign:
             self._refuse(sender, message, Why.BALLOT)
             return True
-        gone = isinstance(message, msg.Prepare | msg.Accept) and message.key not in self.records
+        if isinstance(message, msg.Prepare | msg.Accept):
+            gone = message.key not in self.records
+        else:
+            gone = isinstance(message, msg.Reserve)
         late = ballot < promised or (gone and ballot == promised)
         if late:
             self._say(sender, msg.Outrun(address, message.rid, ballot, promised))
         return late
-
-    def _misdirected(self, address: Address) -> Why | None:
-        """Return why a request with this address is not for this member, here and now."""
-        head = self.head
-        installed = head.configuration
-        if address.formation != head.formation:
-            return Why.FORMATION
-        if address.slot != head.slot:
-            return Why.SLOT
-        if address.generation < installed.generation:
-            return Why.GENERATION
-        if address.store != self.me.store and self._safeguards.store_id:
-            return Why.STORE
-        if address.generation > installed.generation:
-            return Why.NOT_INSTALLED
-        if address.epoch < installed.epoch or head.emptied:
-            return Why.MOVED
-        if address.epoch > installed.epoch:
-            return Why.NOT_INSTALLED
-        return None
 
     def _refuse(self, sender: str, message: msg.Request, why: Why) -> None:
         head = self.head
@@ -513,6 +522,33 @@ class Registers:
     def _keep_head(self, head: Head) -> None:
         self.head = head
         self._keep(HeadKept(head))
+
+
+def _misdirected(
+    address: Address, head: Head, me: Member, safeguards: StoreSafeguards
+) -> Why | None:
+    """Return why a request with this address is not for this member, here and now."""
+    installed = head.configuration
+    if address.formation != head.formation:
+        return Why.FORMATION
+    if address.slot != head.slot:
+        return Why.SLOT
+    if address.generation < installed.generation:
+        return Why.GENERATION
+    if address.store != me.store and safeguards.store_id:
+        return Why.STORE
+    if address.generation > installed.generation:
+        return Why.NOT_INSTALLED
+    if address.epoch < installed.epoch or head.emptied:
+        return Why.MOVED
+    if address.epoch > installed.epoch:
+        return Why.NOT_INSTALLED
+    return None
+
+
+def _nothing(head: Head) -> Record:
+    """Return what a key counts as that has no record."""
+    return Record(head.floor.promised, NONE, EMPTY)
 
 
 def _unless_there(record: Record, there: Ballot | None) -> Record | None:
@@ -542,6 +578,7 @@ def _installed(record: Record, mine: Record | None) -> Record:
 AT_MEMBER: dict[type, Callable[[Registers, str, Any], None]] = {
     msg.Prepare: Registers.on_prepare,
     msg.Accept: Registers.on_accept,
+    msg.Reserve: Registers.on_reserve,
     msg.Read: Registers.on_read,
     msg.Collect: Registers.on_collect,
     msg.Drop: Registers.on_drop,
