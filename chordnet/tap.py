@@ -246,9 +246,8 @@ def makeService(options: Options) -> MultiService:
     """Make the service from checked options; twistd calls this."""
     from twisted.internet import reactor  # noqa: PLC0415 - twistd has installed it by now
 
-    settings = options.settings
     try:
-        settings = as_member(settings)
+        settings = as_member(_as_visitor(options.settings, os.environ))
         node = ChordService(reactor, settings=settings)
         if _starts_in_the_background(getattr(options, "parent", None)):
             check_port(settings.port, settings.interface)
@@ -257,6 +256,23 @@ def makeService(options: Options) -> MultiService:
         _refuse(str(error))
     sys.excepthook = _report
     return NodeProcess(node, reactor)
+
+
+def _as_visitor(settings: NodeSettings, environ: Mapping[str, str]) -> NodeSettings:
+    """Return the settings with an identity, if the node visits a secured network of this user's.
+
+    :raises ChordnetError: no identity can be made for it.
+    """
+    # One that is given founders belongs to a network that is being set up, such as p2pnet's.
+    given = settings.identity is not None or settings.join is not None
+    if given or settings.founders or not settings.peers:
+        return settings
+    from chordnet.testbed.identities.visiting import (  # noqa: PLC0415 - few nodes are visitors
+        visitor_identity,
+    )
+
+    identity = visitor_identity(environ, settings.peers, settings.name, settings.port)
+    return settings if identity is None else attrs.evolve(settings, identity=identity)
 
 
 def as_member(settings: NodeSettings) -> NodeSettings:

@@ -9,7 +9,9 @@ from pathlib import Path
 import attrs
 import msgspec
 
+from chordnet.core.base.errors import ConfigError
 from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.naming import format_address, parse_address
 from chordnet.survey.errors import TestbedError
 
 HOST = "127.0.0.1"
@@ -48,6 +50,8 @@ class NetworkDescription:
     """The directory in which its nodes record their events; None: they do not."""
     secured: bool = False
     """Whether its nodes and clients prove who they are, by identities of the network's own."""
+    advertise: str | None = None
+    """The name or address of this machine by which other hosts reach its nodes; None: none do."""
 
     @property
     def numbers(self) -> range:
@@ -129,6 +133,10 @@ class NetworkDescription:
             (1 <= self.size <= MAX_NODES, f"{self.size} nodes"),
             (1 <= self.base_port <= last <= MAX_PORT, f"ports {self.base_port} to {last}"),
             (MIN_BITS <= self.bits <= MAX_BITS, f"identifiers of {self.bits} bits"),
+            (
+                self.advertise is None or usable_host(self.advertise),
+                f"the address '{(self.advertise or '')[:40]}'",
+            ),
             (1 <= self.successors <= MAX_NODES, f"{self.successors} successors"),
             (
                 all(1 <= n <= MAX_NODES for n in self.removed),
@@ -141,6 +149,15 @@ class NetworkDescription:
 def node_name(number: int) -> str:
     """Return the name that a node of a network here is known by."""
     return f"Node {number}"
+
+
+def usable_host(text: str) -> bool:
+    """Return True if other hosts could reach this machine by ``text``: a name or an address."""
+    try:
+        host, _port = parse_address(format_address(text, 1))
+    except ConfigError:
+        return False
+    return host == text and text not in ("localhost", "::") and not text.startswith(("127.", "0."))
 
 
 def ranges(numbers: Collection[int]) -> str:

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.base.messages import Ping
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.guard.pace import BURST_S, Pace, Reading
+from chordnet.testing import WALL
 from chordnet.wire.codec import encode_frame
 from tests.net.hostile import HostileCase
 from tests.net.test_connection import ConnectionCase
@@ -175,3 +176,14 @@ class FloodTests(HostileCase):
         self.assertFalse(peer.lost)
         for service in ring:
             self.well(service)
+
+    def test_a_peer_that_connects_anew_is_read_as_slowly_as_before(self) -> None:
+        ring = self.ring(limits=SLOW)
+        life = int((WALL + self.clock.seconds()) * 1000)
+        for _ in range(3):
+            peer = self.hostile(ring[0], incarnation=life)
+            peer.send(*(Ping(rid) for rid in range(400)))
+            self.network.run(0.05)
+            peer.hang_up()
+            self.network.run(0.05)
+        self.assertEqual(self.counted("peers_slowed"), 2)

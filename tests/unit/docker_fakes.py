@@ -56,6 +56,8 @@ class FakeContainer:
     graces: list[float] = attrs.field(factory=list)
     """Seconds that it was given to end."""
     reloaded: bool = False
+    archives: dict[str, bytes] = attrs.field(factory=dict)
+    """Directories in it that can be read, by their paths."""
     unpacked: list[tuple[str, bytes]] = attrs.field(factory=list)
     """Archives that were put into it, and where."""
     stream: Any = None
@@ -243,6 +245,12 @@ class FakeDocker:
 
     def inspect_container(self, identity: str) -> dict[str, Any]:
         return self._by_id(identity).inspected
+
+    def get_archive(self, identity: str, path: str) -> tuple[list[bytes], dict[str, Any]]:
+        archive = self._by_id(identity).archives.get(path)
+        if archive is None:
+            raise refusal(404, f"Could not find the file {path}")
+        return [archive[at : at + 700] for at in range(0, len(archive), 700)], {}
 
     def pause(self, identity: str) -> None:
         self._by_id(identity).called("pause")

@@ -208,6 +208,7 @@ class HomeTests(SynchronousTestCase):
   "code": "",
   "record": null,
   "secured": false,
+  "advertise": null,
   "format": 1
 }
 """,

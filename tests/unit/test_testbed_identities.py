@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import stat
 import tarfile
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,41 @@ class AdoptionTests(DockerCase):
         self.home.purge()
         self.assertEqual(Identity.load(self.other.operator_directory).chain, operator.chain)
 
+    def removed_home(self) -> Identity:
+        """Let containers run whose home was removed; return the operator's identity of before."""
+        NetworkIdentities(self.other).provide([1, 2, 3])
+        variables = ["CHORDNET_IDENTITY=/somewhere"]
+        self.docker.add(3, 2, home=self.mine, environment=variables)
+        for number in (2, 3):
+            archive = archive_of({"identity": self.other.identity_directory(number)})
+            self.docker[number].archives["/var/lib/chordnet/identity"] = archive
+        return Identity.load(self.other.operator_directory)
+
+    def test_a_network_whose_home_was_removed_is_operated_with_what_an_issuer_holds(self) -> None:
+        before = self.removed_home()
+        self.take_over()
+        operator = Identity.load(self.home.operator_directory)
+        NetworkIdentities(self.home).provide([1, 4])
+        node = Identity.load(self.home.identity_directory(4))
+        for identity, role in ((operator, Role.OPERATE), (node, Role.PEER)):
+            subject = verify(identity.chain, before.bundle, time.time())
+            self.assertEqual((subject.network, subject.role), (before.network, role))
+        self.take_over()
+        self.assertEqual(Identity.load(self.home.operator_directory).chain, operator.chain)
+        self.home.purge()
+        self.assertFalse(self.home.root.exists())
+
+    def test_where_no_issuer_is_left_nothing_is_recovered(self) -> None:
+        self.removed_home()
+        not_an_issuers = self.docker[3].archives["/var/lib/chordnet/identity"]
+        for archive in (not_an_issuers, b"no archive", b"x" * 2**20 + b"x"):
+            self.docker[2].archives["/var/lib/chordnet/identity"] = archive
+            self.take_over()
+            self.assertFalse(self.home.operator_directory.exists())
+        self.docker[2].archives.clear()
+        self.take_over()
+        self.assertTrue(self.home.load())
+
     def test_identities_of_another_network_of_that_name_are_put_aside(self) -> None:
         NetworkIdentities(self.home).provide([1])
         before = Identity.load(self.home.operator_directory)
@@ -236,6 +272,39 @@ class LocalTests(SynchronousTestCase):
             words[words.index("--identity") + 1], str(home.directory / "identities" / "02")
         )
         self.assertNotIn("--identity", engine._words(network(3), 2))
+
+    def test_nodes_that_other_hosts_reach_listen_everywhere_and_say_where(self) -> None:
+        engine = LocalEngine(AtOnce(), lab(Path(self.mktemp())))
+        words = engine._words(network(3, secured=True, advertise="2001:db8::1"), 2)
+        self.assertEqual(words[words.index("--advertise") + 1], "[2001:db8::1]:9002")
+        self.assertNotIn("--interface", words)
+
+
+class AdvertisingTests(LifecycleCase):
+    def test_a_network_that_other_hosts_reach_is_local_and_secured(self) -> None:
+        wish = Wish(nodes=5, advertise="192.0.2.11")
+        started = self.result(start_network(self.testbed, wish, 60)).network
+        self.assertEqual((started.engine, started.secured), ("local", True))
+        self.assertEqual(self.world.said[0], "engine: local (which other hosts can reach)")
+        restarted = self.result(restart_all(self.testbed, 60)).network
+        self.assertEqual(restarted.advertise, "192.0.2.11")
+
+    def test_what_does_not_go_together_with_that_is_refused_in_words(self) -> None:
+        for wish, text in (
+            (Wish(advertise="192.0.2.11:7001"), "without a port"),
+            (Wish(advertise="127.0.0.1"), "other hosts cannot reach '127.0.0.1'"),
+            (Wish(advertise="a b"), "other hosts cannot reach 'a b'"),
+            (Wish(advertise=""), "other hosts cannot reach ''"),
+            (Wish(advertise="192.0.2.11", engine="docker"), "use --engine local"),
+            (Wish(advertise="192.0.2.11", secured=False), "has to be secured"),
+        ):
+            with self.subTest(text):
+                self.assertIn(text, self.error(start_network(self.testbed, wish, 60)))
+
+    def test_a_running_network_is_not_opened_to_other_hosts(self) -> None:
+        self.result(start_network(self.testbed, Wish(nodes=5, engine="local"), 60))
+        text = self.error(start_network(self.testbed, Wish(advertise="192.0.2.11"), 60))
+        self.assertIn("is running with nodes that no other host reaches; stop it first", text)
 
 
 class LifecycleTests(LifecycleCase):

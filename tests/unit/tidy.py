@@ -80,12 +80,12 @@ _ARROWS = {
     "survey.trust": "survey wire wire.trust",
     "draw": "core.base survey survey.store wire",
     "testbed.base": "survey",
-    "testbed.identities": "survey testbed.base trust trust.base",
-    "testbed.engines": "survey testbed.base testbed.identities",
+    "testbed.identities": "core.base survey testbed.base trust trust.base",
+    "testbed.engines": "core.base survey testbed.base testbed.identities",
     "testbed.actions": "core.base survey survey.store testbed.base "
     "testbed.engines testbed.identities wire",
-    "testbed.membership": "core.base survey survey.trust testbed.actions trust trust.base "
-    "wire.trust",
+    "testbed.membership": "core.base survey survey.trust testbed.actions trust "
+    "trust.base wire.trust",
     "net.guard": "core.base net.base",
     "net.links": "core.base net.base net.guard net.streams net.tls trust "
     "trust.base wire wire.trust",
@@ -108,14 +108,15 @@ _ARROWS = {
     "client": "core.base judge.store net.base net.handles net.links net.tls "
     "trust trust.base wire wire.trust",
     "server": "service",
-    "tap": "core.base kinds net.enrol net.links service settings sources",
+    "tap": "core.base kinds net.enrol net.links service settings sources "
+    "testbed.identities",
     "testing": "core.base core.log net.base service",
     "cli.base": "client core.base draw survey testbed.actions testbed.base "
     "testbed.engines trust wire",
-    "cli.commands": "cli.base draw judge survey survey.store survey.trust testbed.actions "
-    "testbed.base wire",
-    "cli.trust": "cli.base core.base draw net.enrol survey survey.trust testbed.actions "
-    "testbed.base testbed.membership wire.trust",
+    "cli.commands": "cli.base draw judge survey survey.store survey.trust "
+    "testbed.actions testbed.base wire",
+    "cli.trust": "cli.base core.base draw net.enrol survey survey.trust "
+    "testbed.actions testbed.base testbed.membership wire.trust",
     "cli.store": "cli.base core.base core.store.base draw storage "
     "storage.store survey survey.store testbed.actions wire",
     "cli.lab": "cli.base core.base draw judge.store record sim.measured "

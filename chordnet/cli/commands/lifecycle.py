@@ -60,6 +60,7 @@ Examples:
   p2pnet start-network
   p2pnet start-network --nodes 5 --engine local --network small --base-port 8001
   p2pnet start-network --record recordings
+  p2pnet start-network --nodes 3 --advertise 192.0.2.11
 """,
 )
 @click.option(
@@ -96,6 +97,12 @@ Examples:
     help="Secured, every node and every client proves who it is, and what they say is encrypted; "
     "their keys are made here.  [default: secure with docker, and where it was before]",
 )
+@click.option(
+    "--advertise",
+    metavar="HOST",
+    help="Let other hosts join, which reach this one by this name or address; secured, local "
+    "engine only.",
+)
 @no_wait_option("until the store of keys is in step")
 @timeout_option(START_TIMEOUT_S)
 @json_option
@@ -107,6 +114,7 @@ def start_network(
     base_port: int | None,
     record: Path | None,
     secured: bool | None,
+    advertise: str | None,
     no_wait: bool,
     timeout: float,
     as_json: bool,
@@ -115,7 +123,14 @@ def start_network(
 
     Run again, it starts whatever is not running and changes nothing else.
     """
-    wish = Wish(nodes=nodes, base_port=base_port, engine=engine, record=record, secured=secured)
+    wish = Wish(
+        nodes=nodes,
+        base_port=base_port,
+        engine=engine,
+        record=record,
+        secured=secured,
+        advertise=advertise,
+    )
 
     async def work(testbed: Testbed) -> Started:
         settle = Settle.NOTHING if no_wait else Settle.IN_STEP

@@ -16,6 +16,8 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from chordnet.net.base.limits import NetworkLimits
+
 BURST_S = 2.0
 """How many seconds' worth may be read at once, if little came before."""
 
@@ -53,6 +55,11 @@ class Pace:
         self._frames = _filled(self._frames + frames, self._frames_per_s, passed) - frames
         self._bytes = _filled(self._bytes + size, self._bytes_per_s, passed) - size
         return max(0.0, -self._frames / self._frames_per_s, -self._bytes / self._bytes_per_s)
+
+
+def pace_of(limits: NetworkLimits, seconds: Callable[[], float]) -> Pace:
+    """Return the pace of a new peer."""
+    return Pace(limits.read_frames_per_s, limits.read_bytes_per_s, seconds)
 
 
 def _filled(left: float, per_s: float, passed: float) -> float:

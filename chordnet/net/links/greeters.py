@@ -118,8 +118,8 @@ class Door(ServerFactory):
         self._frame_limit = shared.frame_limit
         self._operates = operates
         self._seconds = shared.seconds
-        self._vigil = Vigil(shared, peers, clients)
         self.places = Places(shared.limits.max_ungreeted, shared.seconds)
+        self._vigil = Vigil(shared, peers, clients)
         self._open = True
 
     @property
@@ -164,9 +164,9 @@ class Door(ServerFactory):
     def close(self) -> None:
         """Accept no more connections and close those that have not greeted."""
         self._open = False
-        self._vigil.stop()
         for greeter in self.places.holders():
             greeter.abort()
+        self._vigil.stop()
 
 
 class Greeter:

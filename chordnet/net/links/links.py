@@ -29,6 +29,7 @@ from chordnet.core.base.errors import LocalProtocolError
 from chordnet.core.base.events import Event, Received
 from chordnet.core.base.messages import NodeRef
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.guard.pace import Pace
 from chordnet.net.links.dialler import Dial
 from chordnet.net.links.protocol import Connection
 from chordnet.wire.codec import UNREADABLE, malformed, read_peer
@@ -72,6 +73,7 @@ class Link:
         "dial",
         "failures",
         "node",
+        "pace",
         "pause",
         "queue",
         "queued_bytes",
@@ -120,6 +122,8 @@ class Link:
         """Whether this node has sent it anything but answers."""
         self.active = True
         """Whether a message passed since the last look for idle links."""
+        self.pace: Pace | None = None
+        """How fast it is read. A new connection does not begin anew."""
 
     @property
     def dialled(self) -> bool:

@@ -44,7 +44,7 @@ from chordnet.net.base.interfaces import Down, Judge
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
 from chordnet.net.guard.hearsay import Hearsay
-from chordnet.net.guard.pace import Pace
+from chordnet.net.guard.pace import pace_of
 from chordnet.net.guard.places import PATIENCE_S
 from chordnet.net.links.dialler import Dial, DialSettings
 from chordnet.net.links.dials import Dials
@@ -109,6 +109,8 @@ class PeerTransport:
             reactor, turn, limits, shared.rng, dial, self._dial_greeted, self._dial_failed
         )
         self._hearsay = Hearsay(limits, shared.seconds())
+        too_fast = "{peer} sends too much; it is read more slowly"
+        self._slowed = partial(self._journal.limited, NetMetric.PEERS_SLOWED, too_fast)
         self.teller = b""
         """Identifier of the peer whose messages are being handled; empty outside of that."""
         self._links: dict[bytes, Link] = {}
@@ -374,12 +376,8 @@ class PeerTransport:
         self._sessions.add(session)
         thrown_away = partial(self._journal.counters.add, NetMetric.PARTS_DROPPED)
         connection.accept_long(self._parts_room, LONG_OF_PEERS, thrown_away)
-        limits = self._limits
-        pace = Pace(limits.read_frames_per_s, limits.read_bytes_per_s, self._seconds)
-        slowed = "{peer} sends too much; it is read more slowly"
-        connection.reading.keep_pace(
-            pace, partial(self._journal.limited, NetMetric.PEERS_SLOWED, slowed, peer=node.name)
-        )
+        pace = link.pace = link.pace or pace_of(self._limits, self._seconds)
+        connection.reading.keep_pace(pace, partial(self._slowed, peer=node.name))
         why = connection.give_up_after(self._limits.unacknowledged_s)
         if why and not self._told_why:
             self._told_why = True

@@ -58,6 +58,7 @@ async def restart_all(testbed: Testbed, timeout: float) -> Restarted:
         base_port=network.base_port,
         engine=network.engine,
         secured=network.secured,
+        advertise=network.advertise,
     )
     started = await start_network(testbed, wish, timeout)
     return Restarted(

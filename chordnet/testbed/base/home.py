@@ -9,6 +9,7 @@
                       /authority/        what vouches for the members of a secured network
                       /operator/         the identity that every command and program here uses
                       /identities/03/    the identity of one node
+                      /visitors/laptop/  the identity of a node that was started by hand
         /identities/ID                   a link to the operator's identity, by the network's id
 """
 

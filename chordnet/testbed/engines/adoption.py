@@ -71,9 +71,21 @@ async def take_over(reactor: Any, home: NetworkHome, say: Say, look: Look) -> st
     if described is not None and _differs(network, described):
         if found.identities:
             take_identities(home, Path(found.identities))
+        elif found.issuer:
+            _recover(home, found.issuer)
         home.save(described)
         say(f"found {words(home.name, found)}; it is this home's network from now on")
     return ""
+
+
+def _recover(home: NetworkHome, issuer: Mapping[str, bytes]) -> None:
+    from chordnet.testbed.identities.keeping import (  # noqa: PLC0415 - only secured networks
+        NetworkIdentities,
+    )
+    from chordnet.testbed.identities.recovering import keep_issuer  # noqa: PLC0415 - the same
+
+    keep_issuer(home, issuer)
+    NetworkIdentities(home).provide([])
 
 
 def take_identities(home: NetworkHome, other: Path) -> None:

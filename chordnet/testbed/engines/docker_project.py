@@ -53,6 +53,7 @@ from chordnet.testbed.engines.docker_state import (
     other_home,
     published,
 )
+from chordnet.testbed.identities.archive import IDENTITY, issuer_files
 
 LEAVE_GRACE_S = 15
 SAVED_LINES = 20_000
@@ -139,6 +140,8 @@ class DockerProject:
             home, containers = problem.home, by_number(self.listed(self.name))
         volumes = self.volumes()
         listed = self.listed(self.name)
+        secured, identities = self._secured(containers.values()), _operators(listed)
+        lost = secured and not identities and not self._home.operator_directory.exists()
         homes = [labels(c).get(HOME_LABEL, "") for c in containers.values()]
         homes += [found.get(HOME_LABEL, "") for found in volumes.values()]
         ports = {n: published(c) for n, c in containers.items() if is_alive(c)}
@@ -149,8 +152,9 @@ class DockerProject:
             volumes=len(volumes),
             networks=len(self.networks()),
             home=home or other_home(volumes.values(), self.owner) or max(homes, default=""),
-            secured=self._secured(containers.values()),
-            identities=_operators(listed),
+            secured=secured,
+            identities=identities,
+            issuer=self._issuer(containers.values()) if lost and not home else {},
         )
 
     def _secured(self, containers: Iterable[Container]) -> bool:
@@ -160,6 +164,17 @@ class DockerProject:
             return False
         environment = self._api.inspect_container(alive["Id"])["Config"].get("Env") or []
         return any(setting.startswith(f"{IDENTITY_VARIABLE}=") for setting in environment)
+
+    def _issuer(self, containers: Iterable[Container]) -> dict[str, bytes]:
+        """Return the files of the first node that issues certificates; empty if none does."""
+        for container in containers:
+            try:
+                archive, _ = self._api.get_archive(container["Id"], f"{STATE_DIRECTORY}/{IDENTITY}")
+            except NotFound:
+                continue
+            if files := issuer_files(archive):
+                return files
+        return {}
 
     def conditions(self) -> dict[int, Condition]:
         """Return what is wrong with nodes, including those that have ended."""

@@ -43,6 +43,8 @@ class Found:
     """Whether the nodes have identities."""
     identities: str = ""
     """The directory of this machine's in which Compose alone has put the operator's identity."""
+    issuer: Mapping[str, bytes] = attrs.field(factory=dict, repr=False)
+    """The files of a node that issues certificates, if this home has no operator's identity."""
 
 
 def labels(thing: Container) -> Mapping[str, str]:

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from chordnet.survey.errors import CannotWrite
 
 IDENTITY = "identity"
 """The directory of a node's identity, in its state directory."""
+ISSUER_FILES = ("issuer-key.pem", "issuer.pem", "bundle.json")
+"""What it takes to issue certificates (:mod:`chordnet.trust.issuing`)."""
+LIMIT_BYTES = 1024 * 1024
+"""The longest archive of an identity that is read."""
 NODE_USER = 10001
 """The user that the image runs a node as."""
 
@@ -51,3 +55,23 @@ def _add(archive: tarfile.TarFile, path: Path, name: str, user: int) -> None:
         content = path.read_bytes()
         entry.mode, entry.size = 0o600, len(content)
         archive.addfile(entry, io.BytesIO(content))
+
+
+def issuer_files(archive: Iterable[bytes]) -> dict[str, bytes]:
+    """Return the files of an issuer that are in an archive of an identity; empty if one lacks."""
+    data = b""
+    for chunk in archive:
+        data += chunk
+        if len(data) > LIMIT_BYTES:
+            return {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as opened:
+            found = {
+                entry.name.rpartition("/")[2]: opened.extractfile(entry)
+                for entry in opened
+                if entry.isfile()
+            }
+            files = {name: file.read() for name, file in found.items() if file is not None}
+    except tarfile.TarError:
+        return {}
+    return {name: files[name] for name in ISSUER_FILES} if files.keys() >= set(ISSUER_FILES) else {}

@@ -17,6 +17,7 @@ from pathlib import Path
 from chordnet.survey.description import node_name
 from chordnet.survey.errors import TestbedError
 from chordnet.testbed.base.home import NetworkHome, make_directory
+from chordnet.testbed.identities.recovering import Recovered, load_recovered
 from chordnet.trust.authority import AUTHORITY, Authority
 from chordnet.trust.base.certificates import DAY
 from chordnet.trust.base.errors import IdentityError, Untrusted
@@ -53,13 +54,8 @@ class NetworkIdentities:
         home, now = self._home, self._now()
         try:
             authority = _authority(home, now)
-            before = authority.bundle
-            for number in sorted(set(numbers).intersection(ISSUERS)):
-                directory = home.identity_directory(number)
-                _provide_issuer(authority, directory, node_name(number), now)
-            # The bundle names the issuers, and every identity holds the bundle.
-            if authority.bundle != before:
-                authority.save(home.authority_directory)
+            if isinstance(authority, Authority):
+                self._provide_issuers(authority, numbers, now)
             _provide(authority, home.operator_directory, Role.OPERATE, OPERATOR, now)
             for number in sorted(numbers):
                 directory = home.identity_directory(number)
@@ -68,18 +64,42 @@ class NetworkIdentities:
             raise TestbedError(str(problem)) from problem
         home.link_operator(authority.network)
 
+    def _provide_issuers(self, authority: Authority, numbers: Collection[int], now: float) -> None:
+        before = authority.bundle
+        for number in sorted(set(numbers).intersection(ISSUERS)):
+            directory = self._home.identity_directory(number)
+            _provide_issuer(authority, directory, node_name(number), now)
+        # The bundle names the issuers, and every identity holds the bundle.
+        if authority.bundle != before:
+            authority.save(self._home.authority_directory)
 
-def _authority(home: NetworkHome, now: float) -> Authority:
+    def provide_visitor(self, directory: Path, name: str) -> None:
+        """Make the identity of a node that is started by hand, or renew it.
+
+        :raises TestbedError: it cannot be made, read or written; the text says what to do.
+        """
+        now = self._now()
+        try:
+            _provide(_authority(self._home, now), directory, Role.PEER, name, now)
+        except IdentityError as problem:
+            raise TestbedError(str(problem)) from problem
+
+
+def _authority(home: NetworkHome, now: float) -> Authority | Recovered:
     directory = home.authority_directory
     if (directory / AUTHORITY).exists():
         return Authority.load(directory)
+    if (recovered := load_recovered(home)) is not None:
+        return recovered
     authority = Authority.create(home.name, now)
     make_directory(directory)
     authority.save(directory)
     return authority
 
 
-def _provide(authority: Authority, directory: Path, role: Role, name: str, now: float) -> None:
+def _provide(
+    authority: Authority | Recovered, directory: Path, role: Role, name: str, now: float
+) -> None:
     """Make or renew one identity, unless it is fresh."""
     old = Identity.load(directory) if (directory / CERTIFICATE).exists() else None
     if old is None or old.network != authority.network or authority.bundle.revokes(old.leaf, now):
@@ -92,7 +112,7 @@ def _provide(authority: Authority, directory: Path, role: Role, name: str, now: 
         old.with_bundle(authority.bundle).save_bundle(directory)
 
 
-def _believed(identity: Identity, authority: Authority, now: float) -> bool:
+def _believed(identity: Identity, authority: Authority | Recovered, now: float) -> bool:
     """Return True if the members of a network that knows the newest roots believe a certificate."""
     try:
         verify(identity.chain, authority.bundle, now)

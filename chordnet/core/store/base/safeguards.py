@@ -37,6 +37,8 @@ class StoreSafeguards:
     """A member answers in an epoch only once it has installed it; otherwise at once."""
     whole_state: bool = True
     """Installing replaces all records; otherwise it only adds the keys that are missing."""
+    most_clocks: bool = True
+    """What expires is over when the clocks of a majority say so; otherwise when one does."""
     every_member: bool = True
     """A tombstone is dropped when every member has it; otherwise when a majority has."""
     floor: bool = True
