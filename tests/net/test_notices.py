@@ -115,16 +115,11 @@ class LogTests(NoticesCase):
         fault = Fault.SEAL_REVOKED
         self.notices.seal_refused(SealRefused(ONE, ID, fault))
         origin = ID.origin.hex()[:16]
-        self.assertEqual(
-            self.lines,
-            [
-                (
-                    "warn",
-                    f"me: a message of {origin}, passed on by n2, was not recorded: its origin's"
-                    " certificate is revoked",
-                )
-            ],
+        line = (
+            f"me: a message of {origin}, passed on by n2, was not recorded: its origin's"
+            " certificate is revoked"
         )
+        self.assertEqual(self.lines, [("warn", line)])
         self.assertEqual(self.journal.counters.number(NetMetric.SEALS_TOLD), 1)
 
     def test_what_befell_a_broadcast_is_counted_by_kind_and_kept_with_its_time(self):
