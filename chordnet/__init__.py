@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         LookupFailed,
         NoStore,
         NotInRing,
+        NotIssuer,
         NotPermitted,
         Refused,
         RemoteProtocolError,
@@ -104,7 +105,8 @@ _NAMES = {
     " Record RingChanged StatusChanged TraceKind Traced",
     "chordnet.core.base.errors": "BroadcastFailed Busy ChordnetError ConfigError Conflict"
     " ConnectFailed InvalidKey InvalidMessage InvalidValue LocalProtocolError LogFailed"
-    " LookupFailed NoStore NotInRing NotPermitted Refused RemoteProtocolError StoreFailed TimedOut"
+    " LookupFailed NoStore NotInRing NotIssuer NotPermitted Refused RemoteProtocolError StoreFailed"
+    " TimedOut"
     " Unavailable Unconfirmed Untold WatchEnded",
     "chordnet.core.base.messages": "EdgeKind Hop MessageId NodeRef RingLabel Status",
     "chordnet.core.base.outcomes": "Entry Revision StaleEntry",
@@ -173,6 +175,7 @@ __all__ = [
     "NodeSignature",
     "NodeStatus",
     "NotInRing",
+    "NotIssuer",
     "NotPermitted",
     "Order",
     "OrderedEntry",
