@@ -22,6 +22,7 @@ from chordnet.survey.findings import (
     MoreLikeTheLast,
     NotAsked,
     NotInRing,
+    OfCertificates,
     OnPurpose,
     OtherNetwork,
     RecordedTwice,
@@ -165,6 +166,7 @@ SENTENCES: list[tuple[Fact, str]] = [
         OnPurpose("frozen 3", "p2pnet chaos heal"),
         "on purpose, until p2pnet chaos heal: frozen 3",
     ),
+    (OfCertificates((4,), "clock", "Node 4: its clock"), "Node 4: its clock"),
     (Insecure((1, "laptop"), "none", "insecure: who"), "insecure: who"),
 ]
 FACTS = [fact for fact, _ in SENTENCES]
