@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from chordnet.service import ChordService
     from chordnet.settings import NodeSettings
     from chordnet.storage.base.database import Durability
+    from chordnet.wire.receipts import Evidence, NodeSignature
     from chordnet.wire.rpc import (
         FingerEntry,
         LookupResult,
@@ -115,6 +116,7 @@ _NAMES = {
     "chordnet.service": "ChordService",
     "chordnet.settings": "NodeSettings",
     "chordnet.storage.base.database": "Durability",
+    "chordnet.wire.receipts": "Evidence NodeSignature",
     "chordnet.wire.rpc": "FingerEntry LookupResult MessageGap MessageRecord MessageTrace"
     " MessageTrail NodeHistory NodeInfo NodeStatus Order OrderedEntry OriginHistory Receipt"
     " RouteHop TraceEvent Written",
@@ -136,6 +138,7 @@ __all__ = [
     "Durability",
     "EdgeKind",
     "Entry",
+    "Evidence",
     "FingerEntry",
     "FingerUpkeep",
     "FingersChanged",
@@ -166,6 +169,7 @@ __all__ = [
     "NodeInfo",
     "NodeRef",
     "NodeSettings",
+    "NodeSignature",
     "NodeStatus",
     "NotInRing",
     "Order",

@@ -1,4 +1,4 @@
-"""What a service is made from besides its reactor: the parts that may be replaced, and keywords."""
+"""What a service is made from besides its reactor: replaceable parts, keywords, and each node."""
 
 from __future__ import annotations
 
@@ -6,24 +6,52 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypedDict
 
 import attrs
+from twisted.internet.interfaces import IAddress
 
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.errors import ConfigError
+from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef
 from chordnet.core.node import real_node
-from chordnet.net.base.addresses import Endpoints, client_endpoint
+from chordnet.core.seals.notary import Notary
+from chordnet.net.base.addresses import (
+    Endpoints,
+    advertised_address,
+    checked_advertise,
+    client_endpoint,
+)
 from chordnet.net.base.arguments import SETTING
-from chordnet.net.base.interfaces import Core, KeyStore, MessageLog, StoreKeeper
+from chordnet.net.base.interfaces import (
+    Core,
+    IReactor,
+    KeyStore,
+    MessageLog,
+    NodeState,
+    StoreKeeper,
+)
+from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
-from chordnet.net.runtime.keeping import StoreChoice
+from chordnet.net.base.metrics import NetMetric
+from chordnet.net.base.shared import Shared
+from chordnet.net.base.turn import Turn
+from chordnet.net.observe.hooks import Hooks
+from chordnet.net.runtime.belonging import membership_of
+from chordnet.net.runtime.keeping import Storage, StoreChoice
+from chordnet.net.runtime.node import LocalNode
 from chordnet.net.runtime.recorder import Recorder
+from chordnet.net.store.runner import StoreRunner
+from chordnet.net.tls.credentials import Credentials
 from chordnet.settings import NodeSettings
 from chordnet.storage.log.sqlite import Durability
+from chordnet.trust.identity import Identity
+from chordnet.wire.codec import frame_limit
 
-CoreFactory = Callable[[ProtocolConfig, NodeRef, random.Random], Core]
+CoreFactory = Callable[..., Core]
+"""Takes the settings, the node, its source of randomness, and its notary if it has one."""
 
 
 @attrs.frozen(kw_only=True)
@@ -61,6 +89,7 @@ class Keywords(TypedDict, total=False):
 
     alone: bool
     name: str | None
+    identity: str | os.PathLike[str] | Identity | None
     network: str
     advertise: str | None
     state_dir: str | os.PathLike[str] | None
@@ -79,6 +108,7 @@ class Keywords(TypedDict, total=False):
     wall: Callable[[], float]
     founders: Sequence[str]
     store: StoreChoice
+    http: str | None
     keys: KeyStore | None
     keeper: StoreKeeper | None
 
@@ -115,3 +145,101 @@ def recorder_of(settings: NodeSettings, seams: Seams) -> Recorder | None:
     if seams.core is not real_node:
         raise ConfigError("record is for chordnet's own core, and another core is given")
     return Recorder(settings.record, settings.record_bytes, seconds=seams.seconds, wall=seams.wall)
+
+
+def name_of(settings: NodeSettings, credentials: Credentials | None) -> str | None:
+    """Return how the node is called; None if by its address.
+
+    :raises ConfigError: its identity says otherwise.
+    """
+    if credentials is None:
+        return settings.name
+    name = credentials.subject.name
+    if settings.name not in (None, name):
+        raise ConfigError(
+            f"the identity is for a node called {name!r}, not {settings.name!r}; leave the name"
+            " out, or use another identity"
+        )
+    return name
+
+
+@attrs.frozen
+class Maker:
+    """Makes the node of each life of one service."""
+
+    reactor: IReactor
+    rng: random.Random
+    settings: NodeSettings
+    seams: Seams
+    journal: Journal
+    hooks: Hooks
+    storage: Storage
+    recorder: Recorder | None
+    """Makes the core, if the node's events are to be recorded."""
+    credentials: Credentials | None
+    """What the node shows of itself, if it is secured."""
+
+    def make(self, host: IAddress, state: NodeState, log: MessageLog) -> LocalNode:
+        """Return a node that has not begun.
+
+        :param host: what is listened on.
+        :raises ChordnetError: it cannot be made.
+        """
+        settings, seams = self.settings, self.seams
+        address = advertised_address(host, checked_advertise(settings.advertise))
+        name = name_of(settings, self.credentials) or address
+        self.journal.source = name  # until now lines name what the node listens on
+        space = IdentifierSpace(settings.config.bits)
+        raw = space.raw(space.hash(name.encode()))
+        me = NodeRef(raw, state.next_incarnation(), address, name)
+        make_core = self.recorder or seams.core
+        shared = Shared(
+            reactor=self.reactor,
+            turn=Turn(self.reactor, partial(self.journal.failure, NetMetric.TURN_ERRORS)),
+            me=me,
+            network=settings.network,
+            space=space,
+            journal=self.journal,
+            limits=settings.limits,
+            frame_limit=frame_limit(settings.config.max_body_bytes),
+            rng=self.rng,
+            seconds=seams.seconds,
+            wall=seams.wall,
+            endpoints=seams.endpoints,
+            credentials=self.credentials,
+        )
+        core = make_core(settings.config, me, self.rng, *self._notary(shared))
+        keeper, kept = self.storage.open_store()
+        of_store = partial(settings.of_store, name)
+        keys = self.storage.of_store(of_store)
+        anew = partial(self.storage.anew, of_store)
+        trusted = self.credentials
+        return LocalNode(
+            shared,
+            core=core,
+            config=settings.config,
+            log=log,
+            keep_peers=state.keep_peers,
+            hooks=self.hooks,
+            store=lambda node: (
+                seams.keys or StoreRunner(shared, keys, kept, keeper, node, anew=anew)
+            ),
+            membership=None if trusted is None else partial(membership_of, shared, trusted),
+        )
+
+    def _notary(self, shared: Shared) -> list[Notary]:
+        """Return the notary of a node with certificates, to be passed to its core."""
+        if shared.credentials is None:
+            return []
+        # It needs a library that takes megabytes, which nodes without certificates can do without.
+        from chordnet.trust.seals import SealNotary  # noqa: PLC0415
+
+        space, always = shared.space, self.settings.seals == "always"
+        return [
+            SealNotary(
+                shared.credentials.current,
+                lambda name: space.raw(space.hash(name.encode())),
+                shared.wall,
+                always=always,
+            )
+        ]

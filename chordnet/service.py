@@ -14,37 +14,24 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, Unpack, get_args, overload
+from typing import Any, Self, Unpack, get_args
 
 import attrs
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IAddress, IStreamServerEndpoint
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python.failure import Failure
 
 from chordnet.core.base.effects import Joined, StatusChanged
 from chordnet.core.base.errors import ChordnetError, ConfigError, LocalProtocolError, NotInRing
-from chordnet.core.base.identifiers import IdentifierSpace
-from chordnet.core.base.limits import OPERATION_S, RECOVERY_S
-from chordnet.core.base.messages import NodeRef, Status
-from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
-from chordnet.net.base.addresses import (
-    advertised_address,
-    checked_advertise,
-)
+from chordnet.core.base.messages import Status
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.callbacks import call
 from chordnet.net.base.deferreds import Waiters, from_call, from_callback
-from chordnet.net.base.interfaces import (
-    IReactor,
-    MessageLog,
-    NodeState,
-)
+from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.metrics import NetMetric
-from chordnet.net.base.shared import Shared
-from chordnet.net.base.turn import Turn
-from chordnet.net.handles.watching import KeyWatch
+from chordnet.net.handles.store_calls import StoreCalls
 from chordnet.net.links.listening import server_endpoint
 from chordnet.net.observe.hooks import Hooks, Subscription
 from chordnet.net.runtime.delivery import Delivery
@@ -53,32 +40,25 @@ from chordnet.net.runtime.lifetime import Lifetime
 from chordnet.net.runtime.node import LocalNode
 from chordnet.net.runtime.settling import Settling
 from chordnet.net.serve.reading import open_reader, trace_of
-from chordnet.net.store.runner import StoreRunner
-from chordnet.net.store.state import all_held_keys, whole_state
-from chordnet.seams import Keywords, Seams, recorder_of, with_keywords
+from chordnet.net.tls.credentials import credentials_of
+from chordnet.seams import Keywords, Maker, Seams, name_of, recorder_of, with_keywords
 from chordnet.settings import NodeSettings
-from chordnet.wire.codec import frame_limit
+from chordnet.web.opening import web_port
+from chordnet.wire.receipts import ReceiptKind
 from chordnet.wire.rpc import (
-    DeleteKey,
-    GetKey,
-    KeyRequest,
     LookupResult,
     MessageRecord,
     MessageTrace,
     NodeInfo,
     NodeStatus,
     Order,
-    PutKey,
     Receipt,
-    Written,
 )
-from chordnet.wire.stores import HeldKey, SlotRecovery, StoreStanding, StoreState
-from chordnet.wire.watches import WatchKey
 
 _EXAMPLE = 'ChordService(reactor, "tcp:7001")'
 
 
-class ChordService(MultiService):
+class ChordService(StoreCalls, MultiService):
     """One node, as an ``IService``.
 
     :param reactor: ``IReactorTCP`` and ``IReactorTime``.
@@ -94,6 +74,8 @@ class ChordService(MultiService):
           (*seeking*). A node without peers creates a ring immediately.
         - name: the node's name, whose hash is its identifier; by default the address that it
           advertises. Every node of a network needs its own.
+        - identity: the node's certificate and key, or the directory that they are in: the node
+          lets in members of its network alone, over TLS, and has the name of its certificate.
         - network: the name of the network; nodes of different networks do not talk to each other.
         - advertise: how others reach this node, ``"host:port"`` or ``"host"``; by default the
           interface that it listens on, or this machine's own address if it listens on all.
@@ -108,6 +90,8 @@ class ChordService(MultiService):
           without peers that holds keys is its own.
         - store: where it holds keys for others: ``"auto"`` (in ``state_dir``, if it has one),
           ``"memory"``, or ``"none"``, so that it only asks other nodes.
+        - http: where ``/metrics``, ``/ready``, ``/live`` and ``/status`` are served, a port or
+          ``"ADDRESS:PORT"``; None for nowhere.
         - limits: what connections may cost.
         - leave_timeout_s: how long a stop waits for the ordered leave.
         - debug: log single messages too.
@@ -140,16 +124,17 @@ class ChordService(MultiService):
         self.settings, self.seams = settings, seams
         self._rng = seams.rng or random.Random()
         self._recorder = recorder_of(settings, seams)
+        self.credentials = credentials_of(settings.identity, seams.wall, peer=True)
+        """What the node shows of itself, and whom it believes; None if it is not secured."""
         listen = settings.listen if listen is None else listen
         self._endpoint = server_endpoint(reactor, listen)
         self._listen_text = str(listen)
-        self.journal = Journal(
-            reactor.seconds, settings.name or self._listen_text, debug=settings.debug
-        )
+        name = name_of(settings, self.credentials)
+        self.journal = Journal(reactor.seconds, name or self._listen_text, debug=settings.debug)
         self._hooks = Hooks(self.journal)
         self._hooks.on(Joined, lambda _effect: self._active.tell(None))
         self._hooks.on(StatusChanged, self._status_changed)
-        self._leave_requested: Callable[[], object] = _nothing
+        self._leave_requested: Callable[[], object] = lambda: None
         self._storage = Storage(
             settings.state_dir,
             lambda text: self.journal.warn("{what}", what=text),
@@ -190,13 +175,47 @@ class ChordService(MultiService):
             )
         super().startService()
         life = self._life = self._new_life()
+        maker = Maker(
+            self._reactor,
+            self._rng,
+            self.settings,
+            self.seams,
+            self.journal,
+            self._hooks,
+            self._storage,
+            self._recorder,
+            self.credentials,
+        )
         beginning = life.begin(
-            self._make_node,
+            maker.make,
             self.settings.peers,
             self._leave_for_client,
             alone=self.settings.alone,
+            beside=web_port(
+                self.settings.web,
+                self._reactor,
+                self.journal,
+                given_peers=bool(self.settings.peers),
+            ),
         )
         beginning.addCallbacks(self._begun.tell, self._not_begun)
+
+    async def __aenter__(self) -> Self:
+        """Start the node, and wait until it is a member of a ring.
+
+        :raises ConfigError: it cannot start.
+        """
+        self.startService()
+        try:
+            await self.joined()
+        except BaseException:
+            await self.stopService()
+            raise
+        return self
+
+    async def __aexit__(self, *_why: object) -> None:
+        """Leave the ring and stop."""
+        await self.stopService()
 
     def _not_begun(self, failure: Failure) -> None:
         problem = failure.value
@@ -208,46 +227,6 @@ class ChordService(MultiService):
             self.journal.error("cannot start: {why}", why=str(problem))
         for waiters in (self._begun, self._active):
             waiters.tell(problem)
-
-    def _make_node(self, host: IAddress, state: NodeState, log: MessageLog) -> LocalNode:
-        settings, seams = self.settings, self.seams
-        address = advertised_address(host, checked_advertise(settings.advertise))
-        name = settings.name or address
-        self.journal.source = name  # until now lines name what the node listens on
-        space = IdentifierSpace(settings.config.bits)
-        raw = space.raw(space.hash(name.encode()))
-        me = NodeRef(raw, state.next_incarnation(), address, name)
-        make_core = self._recorder or seams.core
-        shared = Shared(
-            reactor=self._reactor,
-            turn=Turn(self._reactor, partial(self.journal.failure, NetMetric.TURN_ERRORS)),
-            me=me,
-            network=settings.network,
-            space=space,
-            journal=self.journal,
-            limits=settings.limits,
-            frame_limit=frame_limit(settings.config.max_body_bytes),
-            rng=self._rng,
-            seconds=seams.seconds,
-            wall=seams.wall,
-            endpoints=seams.endpoints,
-        )
-        core = make_core(settings.config, me, self._rng)
-        keeper, kept = self._storage.open_store()
-        of_store = partial(settings.of_store, name)
-        keys = self._storage.of_store(of_store)
-        anew = partial(self._storage.anew, of_store)
-        return LocalNode(
-            shared,
-            core=core,
-            config=settings.config,
-            log=log,
-            keep_peers=state.keep_peers,
-            hooks=self._hooks,
-            store=lambda node: (
-                seams.keys or StoreRunner(shared, keys, kept, keeper, node, anew=anew)
-            ),
-        )
 
     def _status_changed(self, change: StatusChanged) -> None:
         if change.new is Status.SUPERSEDED:
@@ -326,6 +305,21 @@ class ChordService(MultiService):
         CALL.seconds("timeout_s", timeout_s)
         return Deferred.fromCoroutine(self._settling.wait(members, timeout_s))
 
+    def members(self) -> Deferred[list[NodeInfo]]:
+        """Find out who is in the ring, as ``P2PNetClient.members`` does."""
+        return from_callback(lambda done: self._running().members(done))
+
+    def owns(self, key: str) -> bool:
+        """Return True if this node is the owner of ``key`` as far as it knows.
+
+        That changes as nodes come and go, and two nodes may think so for a moment. To hold a key
+        against others, use the store (:meth:`put`, :mod:`chordnet.recipes`).
+
+        :raises LocalProtocolError: it is no text.
+        :raises NotInRing: the node is not running.
+        """
+        return self._running().owns(key)
+
     def _wait(self, waiters: Waiters, reached: bool) -> Deferred[None]:
         if self._life.problem is not None:
             return fail(self._life.problem)
@@ -340,13 +334,19 @@ class ChordService(MultiService):
         CALL.flag("iterative", iterative)
         return from_callback(lambda done: self._running().find(key, done, iterative=iterative))
 
-    def broadcast(self, body: str) -> Deferred[Receipt]:
+    @refusing
+    def broadcast(
+        self, body: str, *, receipt: ReceiptKind = "counted", expect: Sequence[str] = ()
+    ) -> Deferred[Receipt]:
         """Send ``body``, one phrase without white space, to every node of the ring.
 
-        The Deferred fires with the receipt when all of them have recorded it. Fails with
-        :class:`InvalidMessage`, :class:`NotInRing`, :class:`BroadcastFailed` or :class:`Busy`.
+        The Deferred fires with the receipt when all of them have recorded it. Arguments and
+        failures are those of ``P2PNetClient.send_message``; and :class:`Busy`.
         """
-        return from_callback(lambda done: self._running().publish(body, done))
+        CALL.receipt(receipt, expect)
+        return from_callback(
+            lambda done: self._running().publish(body, done, receipt=receipt, expect=expect)
+        )
 
     @refusing
     def messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:
@@ -360,133 +360,9 @@ class ChordService(MultiService):
         except KeyError:
             return fail(LocalProtocolError(f"no message {since!r} is kept here"))
 
-    @overload
-    def get(
-        self, key: str, *, stale: Literal[False] = False, timeout_s: float = ...
-    ) -> Deferred[Entry | None]: ...
-
-    @overload
-    def get(
-        self, key: str, *, stale: Literal[True], timeout_s: float = ...
-    ) -> Deferred[StaleEntry]: ...
-
-    def get(
-        self, key: str, *, stale: bool = False, timeout_s: float = OPERATION_S
-    ) -> Deferred[Any]:
-        """Read a key; fires with its entry, or None if it has no value.
-
-        Arguments and failures are those of ``P2PNetClient.get``.
-        """
-        return self._ask(GetKey(0, key, timeout_s, stale))
-
-    def watch(
-        self,
-        key: str,
-        callback: Callable[[Revision], object] | None = None,
-        *,
-        since: int | None = None,
-    ) -> KeyWatch:
-        """Be told of the states that a key has, as ``P2PNetClient.watch`` does.
-
-        The watch fails with :class:`NotInRing` when the node ends.
-        """
-        stops: list[Callable[[], None]] = []
-
-        def stop() -> None:
-            for each in stops:
-                each()
-
-        watch = KeyWatch(stop, callback, since)
-        try:
-            keys, asked = self._running().keys, WatchKey(0, key, since)
-            stops.append(keys.watch(asked, lambda told: watch.received([told]), watch.ended))
-        except ChordnetError as error:
-            watch.ended(error)
-        if watch.over:  # the callback may have stopped it at once
-            stop()
-        return watch
-
-    @refusing
-    def held_keys(
-        self, limit: int = 0, after: str = "", *, owned: bool = False
-    ) -> Deferred[list[HeldKey]]:
-        """Return the keys that the node holds, as ``P2PNetClient.held_keys`` does.
-
-        A long list is better asked for in parts, since the node does nothing else meanwhile.
-        """
-        CALL.span(limit, after)
-        CALL.flag("owned", owned)
-        ask = partial(self._running().held_keys, owned=owned)
-        return from_call(lambda: all_held_keys(ask, limit, after))
-
-    def put(
-        self,
-        key: str,
-        value: bytes,
-        *,
-        if_version: int | None = None,
-        expires_s: float | None = None,
-        request: bytes | None = None,
-        since: int | None = None,
-        timeout_s: float = OPERATION_S,
-    ) -> Deferred[Written]:
-        """Write a key; fires with the receipt once a majority of the nodes that hold it has it.
-
-        Arguments and failures are those of ``P2PNetClient.put``.
-        """
-        return self._ask(PutKey(0, key, value, if_version, expires_s, request, since, timeout_s))
-
-    def delete(
-        self,
-        key: str,
-        *,
-        if_version: int | None = None,
-        request: bytes | None = None,
-        since: int | None = None,
-        timeout_s: float = OPERATION_S,
-    ) -> Deferred[Written]:
-        """Delete a key, as ``P2PNetClient.delete`` does; fires with the receipt."""
-        return self._ask(DeleteKey(0, key, if_version, request, since, timeout_s))
-
-    def _ask(self, asked: KeyRequest) -> Deferred[Any]:
-        return from_callback(lambda done: self._running().keys.ask(asked, done))
-
     def status(self) -> Deferred[NodeStatus]:
         """Return the node's view of itself and its neighbours."""
         return from_call(lambda: self._running().status())
-
-    @refusing
-    def recover(
-        self, slots: Sequence[int], *, accept_loss: bool = False, timeout_s: float = RECOVERY_S
-    ) -> Deferred[list[SlotRecovery]]:
-        """Recover slots that lost their majority for good, as ``P2PNetClient.recover`` does."""
-        CALL.flag("accept_loss", accept_loss)
-        CALL.seconds("timeout_s", timeout_s)
-        return from_callback(
-            lambda done: self._running().orders.recover(
-                slots, timeout_s, done, accept_loss=accept_loss
-            )
-        )
-
-    @refusing
-    def begin_store(self, founders: Sequence[str]) -> Deferred[None]:
-        """Begin a store together with others, as ``P2PNetClient.begin_store`` does."""
-        return from_call(lambda: self._running().orders.begin(founders))
-
-    @refusing
-    def set_store_aside(self, formation: str) -> Deferred[str]:
-        """Set this node's store aside, as ``P2PNetClient.set_store_aside`` does."""
-        CALL.text("formation", formation)
-        return from_call(lambda: self._running().orders.set_aside(formation))
-
-    def store_state(self) -> Deferred[StoreState]:
-        """Return what the node knows of the store, as ``P2PNetClient.store_state`` does."""
-        return from_call(lambda: whole_state(self._running().keys.store))
-
-    def can_stop(self) -> Deferred[StoreStanding]:
-        """Find out if this node can be stopped, as ``P2PNetClient.can_stop`` does."""
-        # A node that does not run fails the Deferred.
-        return from_callback(lambda done: self._running().standings.can_stop(done))  # noqa: PLW0108
 
     @refusing
     def trace(self, message_id: str) -> Deferred[MessageTrace]:
@@ -594,7 +470,3 @@ class ChordService(MultiService):
         self._settling.stop()
         if self._recorder is not None:
             self._recorder.close()
-
-
-def _nothing() -> None:
-    pass

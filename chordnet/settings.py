@@ -6,9 +6,10 @@ the checks and the reference pages are made from the same declaration. The comma
 the environment, the environment over the file.
 
 There are two checks, since both users and programs set values. What a user writes, a text or a TOML
-value, goes through :meth:`Kind.read`, whose errors use the words of the command line. What a
-program passes to :class:`NodeSettings` goes through the field's validator, whose errors use the
-words of Python. The result of the first goes through the second, so no rule is stated twice.
+value, goes through :meth:`chordnet.kinds.Kind.read`, whose errors use the words of the command
+line. What a program passes to :class:`NodeSettings` goes through the field's validator, whose
+errors use the words of Python. The result of the first goes through the second, so no rule is
+stated twice.
 """
 
 from __future__ import annotations
@@ -16,13 +17,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import attrs
 
 from chordnet.core.base.config import ProtocolConfig
-from chordnet.core.base.errors import ConfigError
-from chordnet.core.base.naming import usable_name
 from chordnet.core.store.base.founding import (
     MOST_FOUNDERS,
     MOST_REPLICAS,
@@ -31,215 +30,36 @@ from chordnet.core.store.base.founding import (
     SLOTS,
 )
 from chordnet.core.store.begin.settings import StoreSettings
-from chordnet.net.base.addresses import (
-    checked_advertise,
-    checked_name,
-    format_address,
-    parse_address,
+from chordnet.kinds import (
+    Addresses,
+    Check,
+    Flag,
+    Kind,
+    Names,
+    NumberOf,
+    OneOf,
+    OwnPort,
+    Seconds,
+    Text,
+    Whole,
+    addresses,
+    names,
+    read_own_port,
 )
-from chordnet.net.base.arguments import SETTING, shown
+from chordnet.net.base.addresses import checked_advertise, checked_name
+from chordnet.net.base.arguments import SETTING
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.runtime.keeping import StoreChoice
 from chordnet.net.runtime.recorder import RECORD_BYTES
 from chordnet.storage.base.limits import HISTORY_BYTES, HISTORY_S
 from chordnet.storage.log.sqlite import Durability
+from chordnet.trust.identity import Identity
+
+SealChoice = Literal["always", "asked"]
+"""Which messages are sealed in a network with certificates: all, or those of signed receipts."""
 
 DEFAULT_PORT = 7001
 MAX_PEERS = 64
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"", "0", "false", "no", "off"})
-
-Check = Callable[[str, Any], object]
-"""Takes a setting's name and value; raises :class:`ConfigError` if the value is wrong."""
-
-
-# ---- kinds of values ------------------------------------------------------------------------
-
-
-class Kind(Protocol):
-    """What values an option takes."""
-
-    def read(self, what: str, value: Any) -> Any:
-        """Return the value for what a user wrote: a text, or a TOML value.
-
-        :param what: the option's name, for the error.
-        :raises ConfigError: it is wrong; one line says what is accepted.
-        """
-
-    def check(self, what: str, value: Any) -> None:
-        """Check a value that a program passed; a :data:`Check`."""
-
-
-@attrs.frozen
-class Whole:
-    """A whole number within limits, both included."""
-
-    low: int
-    high: int
-
-    def read(self, what: str, value: Any) -> int:
-        """Return the number."""
-        try:
-            number = int(value) if not isinstance(value, bool | float) else None
-        except (TypeError, ValueError):
-            number = None
-        if number is None or not self.low <= number <= self.high:
-            raise self._wrong(what, value)
-        return number
-
-    def check(self, what: str, value: Any) -> None:
-        """Require an ``int``; a text with a number is accepted from users only."""
-        if isinstance(value, str):
-            raise self._wrong(what, value)
-        self.read(what, value)
-
-    def _wrong(self, what: str, value: Any) -> ConfigError:
-        limits = f"from {self.low} to {self.high}"
-        return ConfigError(f"{what} must be a whole number {limits}, not {shown(value)}")
-
-
-@attrs.frozen
-class NumberOf:
-    """One of a few whole numbers."""
-
-    choices: tuple[int, ...]
-
-    def read(self, what: str, value: Any) -> int:
-        """Return the number."""
-        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
-            value = int(value)
-        self.check(what, value)
-        return int(value)
-
-    def check(self, what: str, value: Any) -> None:
-        """Require one of the numbers."""
-        if type(value) is not int or value not in self.choices:
-            numbers = ", ".join(map(str, self.choices[:3]))
-            limits = f"one of {numbers} and so on up to {self.choices[-1]}"
-            raise ConfigError(f"{what} must be {limits}, not {shown(value)}")
-
-
-@attrs.frozen
-class Seconds:
-    """A number of seconds within limits, both included."""
-
-    low: float
-    high: float
-
-    def read(self, what: str, value: Any) -> float:
-        """Return the number."""
-        try:
-            number = float(value) if not isinstance(value, bool) else None
-        except (TypeError, ValueError, OverflowError):
-            number = None
-        if number is None or not self.low <= number <= self.high:  # NaN is not, either
-            limits = f"from {self.low:g} to {self.high:g}"
-            raise ConfigError(f"{what} must be a number of seconds {limits}, not {shown(value)}")
-        return number
-
-    def check(self, what: str, value: Any) -> None:
-        """Require a number from 0 on; programs may wait longer than users."""
-        SETTING.seconds(what, value)
-
-
-@attrs.frozen
-class Flag:
-    """Yes or no; on the command line the option's name alone means yes."""
-
-    def read(self, what: str, value: Any) -> bool:
-        """Return True for a yes."""
-        text = str(value).lower()
-        if text not in _TRUE | _FALSE:
-            raise ConfigError(f"{what} must be yes or no, not {shown(value)}")
-        return text in _TRUE
-
-    def check(self, what: str, value: Any) -> None:
-        """Require a ``bool``."""
-        SETTING.flag(what, value)
-
-
-@attrs.frozen
-class Text:
-    """A text. Further rules, for a name say, are checked by :class:`NodeSettings`."""
-
-    def read(self, what: str, value: Any) -> str:
-        """Return the text."""
-        if not isinstance(value, str):
-            raise ConfigError(f"{what} must be a text, not {shown(value)}")
-        return value
-
-    def check(self, what: str, value: Any) -> None:
-        """Require a ``str``, or None for the default."""
-        SETTING.instance(what, value, str, optional=True)
-
-
-@attrs.frozen
-class OneOf:
-    """One of a few words."""
-
-    choices: tuple[str, ...]
-
-    def read(self, what: str, value: Any) -> str:
-        """Return the word."""
-        if value not in self.choices:
-            raise ConfigError(f"{what} must be {' or '.join(self.choices)}, not {shown(value)}")
-        return str(value)
-
-    def check(self, what: str, value: Any) -> None:
-        """Require one of the words."""
-        SETTING.one_of(what, value, self.choices)
-
-
-@attrs.frozen
-class Addresses:
-    """Several HOST:PORT: a repeated option, a list, or one text with commas or spaces."""
-
-    most: int
-
-    def read(self, what: str, value: Any) -> list[str]:
-        """Return the addresses."""
-        if isinstance(value, str):
-            value = value.replace(",", " ").split()
-        if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
-            raise ConfigError(f"{what} must be a list of HOST:PORT, not {shown(value)}")
-        if len(value) > self.most:
-            raise ConfigError(f"at most {self.most} {what} can be given")
-        return list(_addresses(value))
-
-    def check(self, what: str, value: Any) -> None:
-        """Do nothing: the field's converter has checked the addresses."""
-
-
-@attrs.frozen
-class Names:
-    """Several names: one text with commas, or a list."""
-
-    most: int
-
-    def read(self, what: str, value: Any) -> list[str]:
-        """Return the names."""
-        names = value.split(",") if isinstance(value, str) else value
-        if not isinstance(names, list | tuple) or not all(isinstance(each, str) for each in names):
-            raise ConfigError(f"{what} must be names with commas between, not {shown(value)}")
-        return [each.strip() for each in names]
-
-    def check(self, what: str, value: Any) -> None:
-        """Require different names of nodes."""
-        for name in value:
-            if not usable_name(name):
-                raise ConfigError(f"{what} must be names of nodes; {shown(name)} is none")
-        if len(set(value)) < len(value) or len(value) > self.most:
-            raise ConfigError(f"{what} must be at most {self.most} different names")
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    SETTING.texts("founders", value)
-    return tuple(value)
-
-
-def _addresses(value: Any) -> tuple[str, ...]:
-    SETTING.texts("peers", value)
-    return tuple(format_address(*parse_address(each)) for each in value)
 
 
 # ---- declarations ---------------------------------------------------------------------------
@@ -339,6 +159,10 @@ def _check_path(what: str, value: Any) -> None:
     SETTING.instance(what, value, str, os.PathLike, optional=True)
 
 
+def _check_identity(what: str, value: Any) -> None:
+    SETTING.instance(what, value, str, os.PathLike, Identity, optional=True)
+
+
 def _check_is(kind: type) -> Check:
     return lambda what, value: SETTING.instance(what, value, kind)
 
@@ -378,16 +202,29 @@ class NodeSettings:
         kind=Addresses(MAX_PEERS),
         default=(),
         default_text="none",
-        converter=_addresses,
+        converter=addresses,
         help="HOST:PORT of a node to join through; may be given several times.",
     )
     name: str | None = option(
         "name",
         short="n",
         kind=Text(),
-        default_text="its address",
+        default_text="that of its identity, else its address",
         check=_check_name,
         help="The node's name, its own in the whole network",
+    )
+    identity: str | os.PathLike[str] | Identity | None = option(
+        "identity",
+        kind=Text(),
+        default_text="none",
+        check=_check_identity,
+        help="Directory of the node's certificate and key: let in members alone, over TLS",
+    )
+    join: str | None = option(
+        "join",
+        kind=Text(),
+        default_text="none",
+        help="Token of p2pnet invite: get an identity with it, unless there is one already",
     )
     network: str = option(
         "network", kind=Text(), default="default", check=_check_network, help="Name of the network"
@@ -463,7 +300,7 @@ class NodeSettings:
         kind=Names(MOST_FOUNDERS),
         default=(),
         default_text="none",
-        converter=_names,
+        converter=names,
         help="Names of the nodes that begin the store, with commas between; the same at each",
     )
     store: StoreChoice = option(
@@ -483,6 +320,18 @@ class NodeSettings:
         kind=NumberOf(tuple(range(1, MOST_REPLICAS + 1, 2))),
         default=REPLICAS,
         help="Nodes that hold each key, an odd number; the founders decide",
+    )
+    http: str | None = option(
+        "http",
+        kind=OwnPort(),
+        default_text="none",
+        help="[ADDRESS:]PORT for /metrics, /ready, /live and /status; 127.0.0.1 without ADDRESS",
+    )
+    seals: SealChoice = option(
+        "seals",
+        kind=OneOf(get_args(SealChoice)),
+        default="always",
+        help="With certificates: which messages are sealed, always or asked; all nodes the same",
     )
     limits: NetworkLimits = option(
         "max-clients",
@@ -512,6 +361,11 @@ class NodeSettings:
             aside=aside,
             seat=seat,
         )
+
+    @property
+    def web(self) -> tuple[str, int] | None:
+        """The address and port of :attr:`http`."""
+        return None if self.http is None else read_own_port("http", self.http)
 
     @property
     def listen(self) -> str:

@@ -13,26 +13,25 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+import attrs
 from twisted.application.service import MultiService
 from twisted.python.failure import Failure
 from twisted.python.usage import Options as TwistedOptions
 from twisted.python.usage import UsageError
 
 from chordnet.core.base.errors import ChordnetError, ConfigError
+from chordnet.kinds import Addresses, Flag
 from chordnet.net.links.listening import check_port
 from chordnet.service import ChordService
-from chordnet.settings import (
-    CONFIG,
-    OPTIONS,
-    Addresses,
-    Flag,
-    NodeSettings,
-    Option,
-)
+from chordnet.settings import CONFIG, OPTIONS, NodeSettings, Option
 from chordnet.sources import from_environment, from_file, read_values, settings_of
+
+if TYPE_CHECKING:
+    from chordnet.net.enrol.joining import Told
 
 MAPPED_BYTES = 256 * 1024
 """Memory blocks from this size on are returned to the system when they are freed (glibc)."""
@@ -247,8 +246,8 @@ def makeService(options: Options) -> MultiService:
     """Make the service from checked options; twistd calls this."""
     from twisted.internet import reactor  # noqa: PLC0415 - twistd has installed it by now
 
-    settings = options.settings
     try:
+        settings = as_member(_as_visitor(options.settings, os.environ))
         node = ChordService(reactor, settings=settings)
         if _starts_in_the_background(getattr(options, "parent", None)):
             check_port(settings.port, settings.interface)
@@ -257,6 +256,72 @@ def makeService(options: Options) -> MultiService:
         _refuse(str(error))
     sys.excepthook = _report
     return NodeProcess(node, reactor)
+
+
+def _as_visitor(settings: NodeSettings, environ: Mapping[str, str]) -> NodeSettings:
+    """Return the settings with an identity, if the node visits a secured network of this user's.
+
+    :raises ChordnetError: no identity can be made for it.
+    """
+    # One that is given founders belongs to a network that is being set up, such as p2pnet's.
+    given = settings.identity is not None or settings.join is not None
+    if given or settings.founders or not settings.peers:
+        return settings
+    from chordnet.testbed.identities.visiting import (  # noqa: PLC0415 - few nodes are visitors
+        visitor_identity,
+    )
+
+    identity = visitor_identity(environ, settings.peers, settings.name, settings.port)
+    return settings if identity is None else attrs.evolve(settings, identity=identity)
+
+
+def as_member(settings: NodeSettings) -> NodeSettings:
+    """Return the settings of a node that has its identity, which a token may have to get first.
+
+    What a person has set counts for more than what the network says of itself.
+
+    :raises ChordnetError: it cannot become a member; nothing was kept.
+    """
+    if settings.join is None and settings.identity is None:
+        return settings
+    from chordnet.net.enrol.joining import (  # noqa: PLC0415 - only secured nodes
+        become_member,
+        load_told,
+    )
+
+    told = None
+    if settings.join is not None:
+        directory = _identity_directory(settings)
+        member = become_member(settings.join, directory, settings.name or "", peer=True)
+        settings = attrs.evolve(settings, identity=directory, join=None, name=None)
+        told = member.told
+        if member.new:
+            who = f"{member.identity.subject.name!r} in the network {member.identity.network}"
+            _say(f"joined as {who}; the identity is kept in {directory.absolute()}")
+    elif isinstance(settings.identity, str | os.PathLike):
+        told = load_told(Path(settings.identity))
+    return settings if told is None else _told(settings, told)
+
+
+def _identity_directory(settings: NodeSettings) -> Path:
+    """Return where the identity of a node that joins is kept."""
+    if isinstance(settings.identity, str | os.PathLike):
+        return Path(settings.identity)
+    if settings.state_dir is not None:
+        return Path(settings.state_dir) / "identity"
+    return Path("chordnode-identity")
+
+
+def _told(settings: NodeSettings, told: Told) -> NodeSettings:
+    """Return the settings with what the network says, where nobody has said otherwise."""
+    default = NodeSettings()
+    if told.ring and settings.network == default.network:
+        settings = attrs.evolve(settings, network=told.ring)
+    if told.bits and settings.config.bits == default.config.bits:
+        settings = attrs.evolve(settings, config=attrs.evolve(settings.config, bits=told.bits))
+    if not settings.peers:
+        settings = attrs.evolve(settings, peers=told.addresses)
+    return settings
 
 
 def _starts_in_the_background(twistd: Mapping[str, object] | None) -> bool:

@@ -39,9 +39,9 @@ VALUE_KEYS = 32
 """Keys that large values are written to, one after another."""
 
 
-def run(pipe: Connection, ports: Sequence[int]) -> None:
+def run(pipe: Connection, ports: Sequence[int], identity: str | None = None) -> None:
     """Serve as the measuring process until asked to end."""
-    serve_verbs(pipe, lambda reactor: Verbs(reactor, ports))
+    serve_verbs(pipe, lambda reactor: Verbs(reactor, ports, identity))
 
 
 def serve_verbs(pipe: Connection, make: Callable[[Any], Any]) -> None:
@@ -71,11 +71,14 @@ class Verbs:
     Args:
         reactor: Where it waits.
         ports: The nodes' ports, in the order of their numbers.
+        identity: Where the identity is that a secured network asks for.
     """
 
-    def __init__(self, reactor: IReactorTime, ports: Sequence[int]) -> None:
+    def __init__(
+        self, reactor: IReactorTime, ports: Sequence[int], identity: str | None = None
+    ) -> None:
         self._reactor = reactor
-        self._clients = [P2PNetClient(f"127.0.0.1:{port}") for port in ports]
+        self._clients = [P2PNetClient(f"127.0.0.1:{port}", identity=identity) for port in ports]
         self._numbers = itertools.count()
 
     async def close(self) -> None:

@@ -27,10 +27,18 @@ class Network:
     Args:
         base_port: Port of node 1; the others follow.
         settings: Variables of the environment in which the nodes are started.
+        secured: Whether its members are known, and speak TLS.
     """
 
-    def __init__(self, base_port: int, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        base_port: int,
+        settings: Mapping[str, str] | None = None,
+        *,
+        secured: bool = False,
+    ) -> None:
         self._settings = dict(settings or {})
+        self._secured = secured
         self.ports = [base_port + index for index in range(NODES)]
         self._home = tempfile.mkdtemp(prefix="chordnet-bench-")
 
@@ -39,9 +47,14 @@ class Network:
         begin = time.perf_counter()
         self._p2pnet(
             "start-network", "--engine", "local", "--nodes", str(NODES),
-            "--base-port", str(self.ports[0]),
+            "--base-port", str(self.ports[0]), *(["--secure"] if self._secured else []),
         )  # fmt: skip
         return time.perf_counter() - begin
+
+    @property
+    def identity(self) -> str | None:
+        """Where its operator's identity is; None if it has none."""
+        return str(Path(self._home, "networks", NAME, "operator")) if self._secured else None
 
     def renew(self) -> float:
         """Start it from nothing again, without messages or known peers; as `start`."""

@@ -12,7 +12,7 @@ from benchmarks.workers import Worker
 
 def measuring_process(network: Network) -> Worker:
     """Start a client process with connections to all nodes."""
-    return Worker(run, network.ports)
+    return Worker(run, network.ports, network.identity)
 
 
 class OverlaySide:

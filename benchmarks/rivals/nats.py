@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from benchmarks.effort import Effort
 from benchmarks.messages import number, payload
@@ -14,12 +16,28 @@ from benchmarks.rivals.pubsub import SUBJECT, Brokered
 from benchmarks.workers import serve
 
 
-def _subscriber(pipe: Connection, port: int) -> None:
-    asyncio.run(_subscribe(pipe, port))
+async def connected(port: int, tls: str) -> Any:
+    """Return a client of the server.
 
-
-async def _subscribe(pipe: Connection, port: int) -> None:
+    Args:
+        port: The server's.
+        tls: Directory of the files that are shown and believed over TLS; empty to speak without.
+    """
     import nats
+
+    if not tls:
+        return await nats.connect(f"nats://127.0.0.1:{port}")
+    context = ssl.create_default_context(cafile=str(Path(tls, "root.pem")))
+    context.check_hostname = False
+    context.load_cert_chain(Path(tls, "certificate.pem"), Path(tls, "key.pem"))
+    return await nats.connect(f"tls://127.0.0.1:{port}", tls=context)
+
+
+def _subscriber(pipe: Connection, port: int, tls: str = "") -> None:
+    asyncio.run(_subscribe(pipe, port, tls))
+
+
+async def _subscribe(pipe: Connection, port: int, tls: str) -> None:
     from nats.aio.msg import Msg
 
     arrived: dict[int, float] = {}
@@ -39,21 +57,19 @@ async def _subscribe(pipe: Connection, port: int) -> None:
         await complete.wait()
         return [arrived[index] for index in wanted]
 
-    client = await nats.connect(f"nats://127.0.0.1:{port}")
+    client = await connected(port, tls)
     await client.subscribe(SUBJECT, cb=on_message)
     await client.flush()
     pipe.send("ready")
     await serve(pipe, answer)
 
 
-def _publisher(pipe: Connection, port: int) -> None:
-    asyncio.run(_publish(pipe, port))
+def _publisher(pipe: Connection, port: int, tls: str = "") -> None:
+    asyncio.run(_publish(pipe, port, tls))
 
 
-async def _publish(pipe: Connection, port: int) -> None:
-    import nats
-
-    client = await nats.connect(f"nats://127.0.0.1:{port}")
+async def _publish(pipe: Connection, port: int, tls: str) -> None:
+    client = await connected(port, tls)
 
     async def flood(first: int, count: int, window: int) -> list[float]:
         sent = []

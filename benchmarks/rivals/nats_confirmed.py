@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks.effort import NODES, Effort
 from benchmarks.messages import delays, latencies, number, payload
-from benchmarks.rivals.nats import Nats
+from benchmarks.rivals.nats import Nats, connected
 from benchmarks.rivals.pubsub import SUBJECT
 from benchmarks.stats import percentile
 from benchmarks.workers import serve
@@ -66,14 +66,12 @@ class Arrivals:
         return [self._at[index] for index in range(first, first + count)]
 
 
-def _recorder(pipe: Connection, port: int) -> None:
-    asyncio.run(_record(pipe, port))
+def _recorder(pipe: Connection, port: int, tls: str = "") -> None:
+    asyncio.run(_record(pipe, port, tls))
 
 
-async def _record(pipe: Connection, port: int) -> None:
-    import nats
-
-    client = await nats.connect(f"nats://127.0.0.1:{port}")
+async def _record(pipe: Connection, port: int, tls: str) -> None:
+    client = await connected(port, tls)
     with tempfile.TemporaryFile(prefix="chordnet-bench-", buffering=0) as file:
         descriptor = file.fileno()
 
@@ -87,18 +85,17 @@ async def _record(pipe: Connection, port: int) -> None:
         await serve(pipe, arrivals.round)
 
 
-def _consumer(pipe: Connection, port: int) -> None:
-    asyncio.run(_consume(pipe, port))
+def _consumer(pipe: Connection, port: int, tls: str = "") -> None:
+    asyncio.run(_consume(pipe, port, tls))
 
 
-async def _consume(pipe: Connection, port: int) -> None:
-    import nats
+async def _consume(pipe: Connection, port: int, tls: str) -> None:
     from nats.js.api import AckPolicy, ConsumerConfig, StorageType, StreamConfig
 
     async def keep(message: Any) -> None:
         await message.ack()
 
-    client = await nats.connect(f"nats://127.0.0.1:{port}")
+    client = await connected(port, tls)
     stream = client.jetstream()
     # The same by each of them: whoever comes first makes it.
     await stream.add_stream(
@@ -114,14 +111,12 @@ async def _consume(pipe: Connection, port: int) -> None:
     await serve(pipe, arrivals.round)
 
 
-def _publisher(pipe: Connection, port: int) -> None:
-    asyncio.run(_publish(pipe, port))
+def _publisher(pipe: Connection, port: int, tls: str = "") -> None:
+    asyncio.run(_publish(pipe, port, tls))
 
 
-async def _publish(pipe: Connection, port: int) -> None:
-    import nats
-
-    client = await nats.connect(f"nats://127.0.0.1:{port}")
+async def _publish(pipe: Connection, port: int, tls: str) -> None:
+    client = await connected(port, tls)
     sender = Sender(client.publish)
 
     async def on_answer(message: Any) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from typing import Any
 
 from benchmarks.effort import NODES, Effort
@@ -33,11 +32,13 @@ class Brokered(ABC):
     """
 
     name: str
-    subscriber: Callable[[Connection, int], None]
-    publisher: Callable[[Connection, int], None]
+    subscriber: Callable[..., None]
+    publisher: Callable[..., None]
 
     def __init__(self, port: int) -> None:
         self.port = port
+        self.more: tuple[object, ...] = ()
+        """What else the two functions are given."""
         self._next = 0
         self._daemon: Daemon | None = None
         self._workers: list[Worker] = []
@@ -55,7 +56,7 @@ class Brokered(ABC):
         self._daemon = Daemon(self.port, self.command)
         kind = type(self)
         for function in [kind.subscriber] * NODES + [kind.publisher]:
-            self._workers.append(Worker(function, self.port))
+            self._workers.append(Worker(function, self.port, *self.more))
 
     def stop(self) -> None:
         """End them all."""

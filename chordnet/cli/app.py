@@ -30,6 +30,7 @@ class _Entry:
 
 _NETWORK, _MESSAGES, _INSIDE, _STORY = "Network", "Messages", "Look inside", "Start here"
 _KEYS = "Keys"
+_MEMBERS = "Members of a secured network"
 _SIM = "Simulate"
 
 COMMANDS = {
@@ -51,6 +52,15 @@ COMMANDS = {
     "keys": _Entry("watch", "keys", _KEYS, "The keys that a node holds.", "store"),
     "store": _Entry("look", "store", _KEYS, "The nodes that hold the keys.", "store"),
     "explain-key": _Entry("explain", "explain_key", _KEYS, "Where a key lives.", "store"),
+    "invite": _Entry("invite", "invite", _MEMBERS, "Let somebody else in.", "trust"),
+    "join": _Entry("join", "join", _MEMBERS, "Become a client of a secured network.", "trust"),
+    "certificates": _Entry(
+        "certificates", "certificates", _MEMBERS, "Who is certified, and until when.", "trust"
+    ),
+    "revoke": _Entry("revoke", "revoke", _MEMBERS, "Believe a member no more.", "trust"),
+    "rotate-authority": _Entry(
+        "rotate", "rotate_authority", _MEMBERS, "Put a new root in the old one's place.", "trust"
+    ),
     "status": _Entry("status", "status", _INSIDE, "A table of all nodes."),
     "doctor": _Entry("doctor", "doctor", _INSIDE, "Check the whole ring from outside."),
     "ring": _Entry("ring", "ring", _INSIDE, "Draw the ring, here or as SVG."),
@@ -96,7 +106,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for family in (_STORY, _NETWORK, _MESSAGES, _KEYS, _INSIDE, _SIM):
+        for family in (_STORY, _NETWORK, _MESSAGES, _KEYS, _MEMBERS, _INSIDE, _SIM):
             with formatter.section(family):
                 formatter.write_dl(
                     [(n, entry.help) for n, entry in COMMANDS.items() if entry.family == family]

@@ -27,6 +27,7 @@ from chordnet.wire.rpc import (
     Failure,
     GetHistory,
     GetKey,
+    GetMembers,
     GetMessages,
     GetStatus,
     GetStoreState,
@@ -39,6 +40,7 @@ from chordnet.wire.rpc import (
     LookupResult,
     Messages,
     MessageTrace,
+    NodeInfo,
     NodeStatus,
     PutKey,
     Receipt,
@@ -53,6 +55,15 @@ from chordnet.wire.rpc import (
     WrittenReply,
 )
 from chordnet.wire.stores import KeyMembers, SlotRecovery, StoreStanding
+from chordnet.wire.trust.members import (
+    AskIssuerKey,
+    CertifyIssuer,
+    GetCertificates,
+    GiveBundle,
+    Invite,
+    InviteReply,
+    NodeCertificates,
+)
 from chordnet.wire.watches import GetHeldKeys, HeldKeysReply, StaleReply
 
 T = TypeVar("T")
@@ -120,12 +131,18 @@ PUT: Call[Written] = Call(PutKey, _ended)
 DELETE: Call[Written] = Call(DeleteKey, _ended)
 STORE_STATE: Call[StoreStateReply] = Call(GetStoreState, _same)
 VACATE: Call[None] = Call(VacateSeats, _nothing)
+MEMBERS: Call[list[NodeInfo]] = Call(GetMembers, attrgetter("members"))
 CAN_STOP: Call[StoreStanding] = Call(CanStop, attrgetter("standing"))
 INSPECT: Call[KeyMembers] = Call(InspectKey, attrgetter("members"))
 HELD_KEYS: Call[HeldKeysReply] = Call(GetHeldKeys, _same)
 RECOVER: Call[list[SlotRecovery]] = Call(RecoverSlots, attrgetter("recoveries"))
 BEGIN_STORE: Call[None] = Call(BeginStore, _nothing)
 ASIDE: Call[str] = Call(SetStoreAside, attrgetter("where"))
+INVITE: Call[InviteReply] = Call(Invite, _same)
+CERTIFICATES: Call[NodeCertificates] = Call(GetCertificates, attrgetter("certificates"))
+GIVE_BUNDLE: Call[int] = Call(GiveBundle, attrgetter("version"))
+ISSUER_KEY: Call[bytes] = Call(AskIssuerKey, attrgetter("request"))
+CERTIFY_ISSUER: Call[float] = Call(CertifyIssuer, attrgetter("until"))
 
 CALLS: tuple[Call[Any], ...] = (
     SEND,
@@ -144,10 +161,16 @@ CALLS: tuple[Call[Any], ...] = (
     VACATE,
     CAN_STOP,
     INSPECT,
+    MEMBERS,
     HELD_KEYS,
     RECOVER,
     BEGIN_STORE,
     ASIDE,
+    INVITE,
+    CERTIFICATES,
+    GIVE_BUNDLE,
+    ISSUER_KEY,
+    CERTIFY_ISSUER,
 )
 
 

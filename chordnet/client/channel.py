@@ -37,6 +37,7 @@ from chordnet.net.base.turn import Turn
 from chordnet.net.links.dialler import Dial, DialSettings
 from chordnet.net.links.greeters import client_hello
 from chordnet.net.links.protocol import Connection
+from chordnet.net.tls.credentials import Credentials
 from chordnet.wire.codec import (
     LONG_LIMIT,
     LONG_OF_CLIENTS,
@@ -85,6 +86,8 @@ class Channel:
 
     :param addresses: ``host:port`` each; tried in this order, beginning with the last one used.
     :param network: the network's name; empty for any.
+    :param credentials: what the client shows of itself, and whom it believes; None for a network
+        that is not secured.
     """
 
     def __init__(
@@ -94,8 +97,10 @@ class Channel:
         network: str,
         limits: NetworkLimits,
         endpoints: Endpoints,
+        credentials: Credentials | None = None,
     ) -> None:
         self._reactor = reactor
+        self._credentials = credentials
         self._addresses = tuple(addresses)
         self._at = 0
         self._network = network
@@ -220,7 +225,14 @@ class Channel:
 
     def _connect(self) -> None:
         self._dial = Dial(
-            DialSettings(self._reactor, self._turn, self._limits, _LONGEST, self._endpoints),
+            DialSettings(
+                self._reactor,
+                self._turn,
+                self._limits,
+                _LONGEST,
+                self._endpoints,
+                self._credentials,
+            ),
             address=self.address,
             hello=client_hello(self._network),
             greeted=self._greeted,
@@ -238,9 +250,12 @@ class Channel:
             session.send(rid, frame)
         return session
 
-    def _not_connected(self, _fault: LinkFault, text: str, refusal: Refuse | None) -> None:
+    def _not_connected(self, fault: LinkFault, text: str, refusal: Refuse | None) -> None:
         self._dial = None
-        self._failures.append(_Attempt(self.address, text, refused=refusal is not None))
+        what = "refused this client" if refusal is not None else ""
+        if refusal is None and fault is LinkFault.REJECTED:
+            what = "is not trusted"
+        self._failures.append(_Attempt(self.address, text, what, refused=refusal is not None))
         self._next()
         self._go_on()
 
@@ -383,6 +398,8 @@ class _Attempt(msgspec.Struct, frozen=True):
 
     address: str
     text: str
+    what: str = ""
+    """What became of it, if there was an answer."""
     refused: bool = False
 
 
@@ -391,13 +408,13 @@ def _unreachable(attempts: Sequence[_Attempt]) -> ChordnetError:
     kind = Refused if all(attempt.refused for attempt in attempts) else ConnectFailed
     if len(attempts) == 1:
         (one,) = attempts
-        if one.refused:
-            return Refused(f"{one.address} refused this client: {one.text}")
+        if one.what:
+            return kind(f"{one.address} {one.what}: {one.text}")
         return ConnectFailed(
             f"cannot connect to {one.address}: {one.text.rstrip('.')}; does a node listen there?"
         )
     each = "; ".join(
-        f"{attempt.address}{' refused this client' if attempt.refused else ''}:"
+        f"{attempt.address}{attempt.what and ' ' + attempt.what}:"
         f" {' '.join(attempt.text.split()).rstrip('.')}"
         for attempt in attempts
     )

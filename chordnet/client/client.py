@@ -7,8 +7,10 @@ sent have a limit, too (``send_buffer_bytes``): beyond it a call fails immediate
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args, overload
+from typing import Any, Literal, Self, get_args, overload
 
 from twisted.internet.defer import Deferred
 
@@ -20,6 +22,7 @@ from chordnet.client.calls import (
     INSPECT,
     LEAVE,
     LOOKUP,
+    MEMBERS,
     RECOVER,
     SEND,
     STATUS,
@@ -29,7 +32,9 @@ from chordnet.client.calls import (
 from chordnet.client.channel import Channel
 from chordnet.client.following import Following, Listing
 from chordnet.client.keys import KeyCalls
+from chordnet.client.membership import MembershipCalls
 from chordnet.client.pages import Pages
+from chordnet.client.receipts import checked
 from chordnet.client.recording import ClientHistory
 from chordnet.core.base.errors import Busy, ConfigError, LocalProtocolError
 from chordnet.core.base.limits import OPERATION_S, RECOVERY_S
@@ -39,8 +44,11 @@ from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.handles.watching import KeyWatch
+from chordnet.net.tls.credentials import credentials_of
+from chordnet.trust.identity import Identity
 from chordnet.wire.keys import check_store_key
 from chordnet.wire.phrases import check_key, check_phrase
+from chordnet.wire.receipts import ReceiptKind
 from chordnet.wire.rpc import (
     DeleteKey,
     Follow,
@@ -50,6 +58,7 @@ from chordnet.wire.rpc import (
     MessageTrace,
     MessageTrail,
     NodeHistory,
+    NodeInfo,
     NodeStatus,
     Order,
     OrderedEntry,
@@ -86,6 +95,8 @@ class P2PNetClient:
     :param limits: what the connection may cost.
     :param endpoints: makes the client endpoints that nodes are dialled with.
     :param history: records what is asked of keys, and what comes of it.
+    :param identity: the client's certificate and key, or the directory that they are in, for a
+        secured network.
     :raises ConfigError: an address or another setting is unusable; the text says which.
     """
 
@@ -101,6 +112,7 @@ class P2PNetClient:
         limits: NetworkLimits | None = None,
         endpoints: Endpoints = client_endpoint,
         history: ClientHistory | None = None,
+        identity: str | os.PathLike[str] | Identity | None = None,
     ) -> None:
         addresses, reactor = _split((address, *more), reactor)
         SETTING.text("network", network)
@@ -110,14 +122,31 @@ class P2PNetClient:
         SETTING.methods("reactor", self._reactor, ("seconds", "callLater"), _EXAMPLE)
         SETTING.instance("limits", limits, NetworkLimits, optional=True)
         SETTING.instance("history", history, ClientHistory, optional=True)
+        SETTING.instance("identity", identity, str, os.PathLike, Identity, optional=True)
         self._timeout_s = timeout_s
         self._send_timeout_s = send_timeout_s
         self.addresses = tuple(addresses)
         """The addresses, ``host:port`` each, in the order in which they are tried."""
+        self._credentials = credentials_of(identity, time.time, peer=False)
         self._channel = Channel(
-            self._reactor, addresses, network, limits or NetworkLimits(), endpoints
+            self._reactor,
+            addresses,
+            network,
+            limits or NetworkLimits(),
+            endpoints,
+            self._credentials,
         )
         self._keys = KeyCalls(self._channel, history)
+        self.membership = MembershipCalls(self._channel, timeout_s)
+        """Calls about certificates, if the node is secured."""
+
+    async def __aenter__(self) -> Self:
+        """Return the client, which connects when it is first needed."""
+        return self
+
+    async def __aexit__(self, *_why: object) -> None:
+        """Close the client."""
+        await self.close()
 
     @property
     def address(self) -> str:
@@ -127,21 +156,41 @@ class P2PNetClient:
     # -- calls -----------------------------------------------------------------------------------
 
     @refusing
-    def send_message(self, body: str, wait: bool = True) -> Deferred[Receipt]:
+    def send_message(
+        self,
+        body: str,
+        wait: bool = True,
+        *,
+        receipt: ReceiptKind = "counted",
+        expect: Sequence[str] = (),
+    ) -> Deferred[Receipt]:
         """Broadcast ``body``, one phrase without white space, through the node.
 
         :param wait: wait until every node has recorded it. Otherwise the Deferred fires as soon as
             the node has taken it, with an empty receipt.
+        :param receipt: what the receipt says of the nodes that have recorded it: how many they are
+            (``"counted"``), their names (``"named"``), or their names and signatures
+            (``"signed"``), which takes a network whose nodes have certificates. With an identity
+            the client checks the signatures itself.
+        :param expect: names of nodes without which the receipt is partial. They have to be named,
+            so ``"counted"`` becomes ``"named"``.
 
+        Fails with :class:`LocalProtocolError` if the nodes have no certificates to sign with.
         Fails with :class:`InvalidMessage`, :class:`NotInRing` or :class:`BroadcastFailed`. If the
         connection is lost before the receipt comes (:class:`ConnectFailed`), or the time limit
         passes (:class:`TimedOut`), the message may have been sent nevertheless.
         """
         check_phrase(body)
         CALL.flag("wait", wait)
+        CALL.receipt(receipt, expect)
         timeout_s = self._send_timeout_s if wait else self._timeout_s
-        answer = self._channel.ask(SEND, (body, wait), timeout_s)
-        return answer.addCallback(lambda receipt: receipt or _taken(body))
+        answer = self._channel.ask(SEND, (body, wait, receipt, list(expect)), timeout_s)
+        if wait and receipt == "signed" and self._credentials is not None:
+            bundle = self._credentials.current().bundle
+            return answer.addCallback(
+                lambda found: checked(found or _taken(body), body, expect, bundle, time.time())
+            )
+        return answer.addCallback(lambda found: found or _taken(body))
 
     @refusing
     def get_messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:
@@ -209,6 +258,16 @@ class P2PNetClient:
     def status(self) -> Deferred[NodeStatus]:
         """Return the node's view of itself and its neighbours."""
         return self._channel.ask(STATUS, (), self._timeout_s)
+
+    @refusing
+    def members(self) -> Deferred[list[NodeInfo]]:
+        """Find out who is in the node's ring, by a walk from successor to successor.
+
+        Fires with the members in the order of the ring, the node itself first. Fails with
+        :class:`LookupFailed` if the walk did not come round, because the ring was changing or has
+        more than 1,024 members, and with :class:`NotInRing`.
+        """
+        return self._channel.ask(MEMBERS, (), self._timeout_s)
 
     @refusing
     def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]:

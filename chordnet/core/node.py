@@ -22,6 +22,8 @@ from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import LedgerState, NodeRef, RingLabel, Status
 from chordnet.core.base.naming import Names
 from chordnet.core.broadcast.newcomer import Newcomer
+from chordnet.core.broadcast.records import Records
+from chordnet.core.broadcast.reports import Reports
 from chordnet.core.broadcast.tree import Broadcasts
 from chordnet.core.fingers.hints import Hints
 from chordnet.core.fingers.table import Fingers
@@ -57,6 +59,8 @@ from chordnet.core.ring.rectify import Rectify
 from chordnet.core.ring.routing import Routes
 from chordnet.core.ring.stabilise import Stabilise
 from chordnet.core.ring.walk import Walks
+from chordnet.core.seals.notary import Notary
+from chordnet.core.seals.sealing import Seals
 
 MAX_RECORDED = 8192
 """Bounds of intervals in one page of what is recorded."""
@@ -70,6 +74,7 @@ class ChordNode:
     :param me: its own pointer; the incarnation must be higher than that of every earlier life.
     :param rng: the only source of randomness: jitter, labels, lookup numbers, choices of peers.
     :param names: the rules for the names and addresses that peers send; None accepts all.
+    :param notary: makes and checks seals of origin; None for a network without certificates.
     """
 
     routes: Routes
@@ -86,7 +91,10 @@ class ChordNode:
     audit: Audit
     ledger: Ledger
     sync: AntiEntropy
+    seals: Seals
     newcomer: Newcomer
+    records: Records
+    reports: Reports
     broadcasts: Broadcasts
     identities: Identities
     walks: Walks
@@ -96,10 +104,16 @@ class ChordNode:
     mailroom: Mailroom
 
     def __init__(
-        self, config: ProtocolConfig, me: NodeRef, rng: Random, names: NamingRules | None = None
+        self,
+        config: ProtocolConfig,
+        me: NodeRef,
+        rng: Random,
+        names: NamingRules | None = None,
+        notary: Notary | None = None,
     ) -> None:
         self.config = config
         self.me = me
+        self.notary = notary
         self.ctx = ctx = Context(config, me, rng, self, self._hearers)
         for part in PARTS:
             setattr(self, part.name, part.make(self))
@@ -194,7 +208,7 @@ class ChordNode:
                 self.ctx.peers.note(peer)
         self.ledger.restore(event.ledger)
         for recent in event.recent:
-            self.broadcasts.remember(recent)
+            self.records.remember(recent)
         self.joining.start(event.bootstrap, alone=event.alone)
 
     def _received(self, event: ev.Received) -> None:
@@ -311,6 +325,8 @@ class ChordNode:
     _hearers: ClassVar[Table] = hearers(PARTS, {signals.ADMITTED: _admitted})
 
 
-def real_node(config: ProtocolConfig, me: NodeRef, rng: Random) -> ChordNode:
+def real_node(
+    config: ProtocolConfig, me: NodeRef, rng: Random, notary: Notary | None = None
+) -> ChordNode:
     """Return a node that holds its peers to the rules for names and addresses of real networks."""
-    return ChordNode(config, me, rng, Names(IdentifierSpace(config.bits)))
+    return ChordNode(config, me, rng, Names(IdentifierSpace(config.bits)), notary)

@@ -15,6 +15,8 @@ import attrs
 
 from chordnet.core.base.messages import Status
 from chordnet.core.broadcast.newcomer import Newcomer
+from chordnet.core.broadcast.records import Records
+from chordnet.core.broadcast.reports import Reports
 from chordnet.core.broadcast.tree import Broadcasts
 from chordnet.core.fingers.hints import Hints
 from chordnet.core.fingers.table import Fingers
@@ -41,6 +43,7 @@ from chordnet.core.ring.rectify import Rectify
 from chordnet.core.ring.routing import Routes
 from chordnet.core.ring.stabilise import Stabilise
 from chordnet.core.ring.walk import Walks
+from chordnet.core.seals.sealing import Seals
 
 
 @attrs.frozen
@@ -70,10 +73,13 @@ PARTS = (
     Part("audit", Audit, lambda n: Audit(
         n.ctx, n.ring, n.stabilise, n.routes, n.requests, n.lookups, n.joining)),
     Part("ledger", Ledger, lambda n: Ledger(n.config.max_origins, n.ctx.peers.has_met)),
-    Part("sync", AntiEntropy, lambda n: AntiEntropy(n.ctx, n.ledger, n.routes)),
+    Part("seals", Seals, lambda n: Seals(n.ctx, n.notary)),
+    Part("sync", AntiEntropy, lambda n: AntiEntropy(n.ctx, n.ledger, n.routes, n.seals)),
     Part("newcomer", Newcomer, lambda n: Newcomer(n.ctx, n.ring)),
+    Part("records", Records, lambda n: Records(n.ctx, n.ledger, n.sync)),
+    Part("reports", Reports, lambda n: Reports(n.ctx, n.seals)),
     Part("broadcasts", Broadcasts, lambda n: Broadcasts(
-        n.ctx, n.ring, n.routes, n.lookups, n.detector, n.ledger, n.sync, n.newcomer)),
+        n.ctx, n.ring, n.routes, n.lookups, n.detector, n.records, n.reports, n.newcomer)),
     Part("identities", Identities, lambda n: Identities(n.ctx, n.ring, n.detector)),
     Part("walks", Walks, lambda n: Walks(n.ctx, n.ring, n.requests)),
     Part("departure", Departure, lambda n: Departure(

@@ -3,7 +3,9 @@
 A recording is a row of frames, each a length of four bytes and a MessagePack array:
 
 - one :class:`Header`: who the node is, its settings, the seed of its randomness;
-- a :class:`Step` for every call of :meth:`ChordNode.step`, in order;
+- a :class:`Sealing`, if the node has a notary;
+- a :class:`Step` for every call of :meth:`ChordNode.step`, in order, each after the
+  :class:`Answers` that the notary gave during it, if it was asked;
 - an :class:`End`, which says why there is no more. A node that was killed leaves none.
 
 Since the protocol is a pure machine, this is all that is needed to replay the life (``replay.py``).
@@ -14,7 +16,7 @@ go to a callable and come from one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -28,7 +30,9 @@ from chordnet.core.base.events import Event
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef
 from chordnet.core.base.naming import Names
+from chordnet.core.base.outcomes import Fault
 from chordnet.core.node import ChordNode
+from chordnet.core.seals.notary import Notary
 
 FORMAT = 2
 MAX_WHOLE_BYTES = 2048
@@ -86,7 +90,24 @@ class End(msgspec.Struct, frozen=True, array_like=True, tag=3):
     reason: str
 
 
-Frame = Header | Step | End
+class Sealing(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """What the node's notary is."""
+
+    network: bytes
+    always: bool
+
+
+class Answers(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """What the notary answered during the next step, in order.
+
+    To a signature: the chain and the signature; to a check: what was wrong. Keys, certificates and
+    revocations are not in the recording.
+    """
+
+    given: list[tuple[list[bytes], bytes] | str]
+
+
+Frame = Header | Step | End | Sealing | Answers
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_frame = msgspec.msgpack.Decoder(Frame).decode
@@ -172,11 +193,21 @@ class RecordedNode(ChordNode):
     """A node that hands every step to a sink.
 
     :param seed: the seed of its randomness, which the :class:`Header` has to contain.
-    :param sink: takes the frame of each step. It must not raise.
+    :param sink: takes the frames of each step. It must not raise.
+    :param notary: makes and checks seals of origin; its answers are recorded.
     """
 
-    def __init__(self, config: ProtocolConfig, me: NodeRef, seed: int, sink: Sink) -> None:
-        super().__init__(config, me, Random(seed), Names(IdentifierSpace(config.bits)))
+    def __init__(
+        self,
+        config: ProtocolConfig,
+        me: NodeRef,
+        seed: int,
+        sink: Sink,
+        notary: Notary | None = None,
+    ) -> None:
+        self._answers: list[tuple[list[bytes], bytes] | str] = []
+        noted = None if notary is None else NotedNotary(notary, self._answers)
+        super().__init__(config, me, Random(seed), Names(IdentifierSpace(config.bits)), noted)
         self._sink = sink
 
     def step(self, event: Event, now: float) -> list[Effect]:
@@ -186,10 +217,92 @@ class RecordedNode(ChordNode):
         try:
             effects = super().step(event, now)
         except Exception as error:
-            self._sink(pack(Step(now, taken, _NIL, describe(error))))
+            self._sink(self._noted() + pack(Step(now, taken, _NIL, describe(error))))
             raise
-        self._sink(pack(Step(now, taken, pack_effects(effects))))
+        self._sink(self._noted() + pack(Step(now, taken, pack_effects(effects))))
         return effects
+
+    def _noted(self) -> bytes:
+        """Return the frame of the notary's answers; nothing if there are none."""
+        if not self._answers:
+            return b""
+        frame = pack(Answers(self._answers))
+        self._answers.clear()
+        return frame
+
+
+class NotedNotary:
+    """A notary whose answers are noted.
+
+    :param notary: the one that is asked.
+    :param given: its answers are added here.
+    """
+
+    def __init__(self, notary: Notary, given: list[tuple[list[bytes], bytes] | str]) -> None:
+        self._notary = notary
+        self._given = given
+        self.always = notary.always
+        self.network = notary.network
+
+    def sign(self, text: bytes) -> tuple[list[bytes], bytes]:
+        """Return the node's chain of certificates, and its signature of ``text``."""
+        signed = self._notary.sign(text)
+        self._given.append(signed)
+        return signed
+
+    def check(
+        self,
+        raw: bytes,
+        chain: Sequence[bytes],
+        signature: bytes,
+        text: bytes,
+        at: float,
+        *,
+        live: bool,
+    ) -> Fault:
+        """Return what is wrong with a signature."""
+        fault = self._notary.check(raw, chain, signature, text, at, live=live)
+        self._given.append(fault.value)
+        return fault
+
+
+class ReplayedNotary:
+    """A notary that answers as another one did.
+
+    :param sealing: what that one is.
+    """
+
+    def __init__(self, sealing: Sealing) -> None:
+        self.always = sealing.always
+        self.network = sealing.network
+        self._given: list[tuple[list[bytes], bytes] | str] = []
+
+    def answers(self, given: Answers) -> None:
+        """Take the answers that are to be given during the next step."""
+        self._given = given.given
+
+    def _next(self, kind: type) -> Any:
+        if not self._given or not isinstance(self._given[0], kind):
+            raise RecordingError("the node asks its notary for something that it had not asked for")
+        return self._given.pop(0)
+
+    def sign(self, _text: bytes) -> tuple[list[bytes], bytes]:
+        """Return what was signed then."""
+        chain, signature = self._next(tuple)
+        return chain, signature
+
+    def check(
+        self,
+        _raw: bytes,
+        _chain: Sequence[bytes],
+        _signature: bytes,
+        _text: bytes,
+        _at: float,
+        *,
+        live: bool,
+    ) -> Fault:
+        """Return what was wrong then."""
+        return Fault(self._next(str))
 
 
 def describe(error: Exception) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from random import Random
 from typing import Any
 
@@ -26,10 +27,13 @@ from chordnet.core.base.naming import Names
 from chordnet.core.node import ChordNode
 from chordnet.record.recording import (
     FORMAT,
+    Answers,
     End,
     Frame,
     Header,
     RecordingError,
+    ReplayedNotary,
+    Sealing,
     Step,
     config_from,
     describe,
@@ -92,7 +96,13 @@ class Replay:
         self.header = header
         config = config_from(header.config)
         names = Names(IdentifierSpace(config.bits)) if header.names else None
-        self.core = ChordNode(config, header.me, Random(header.seed), names)
+        first = next(self._frames, None)
+        self._notary: ReplayedNotary | None = None
+        if isinstance(first, Sealing):
+            self._notary = ReplayedNotary(first)
+        elif first is not None:
+            self._frames = chain([first], self._frames)
+        self.core = ChordNode(config, header.me, Random(header.seed), names, self._notary)
         self.events = 0
         """Events replayed, the one that differs included."""
         self.seconds = 0.0
@@ -116,8 +126,13 @@ class Replay:
             if isinstance(frame, End):
                 self.end = frame.reason
                 return
+            if isinstance(frame, Answers) and self._notary is not None:
+                self._notary.answers(frame)
+                continue
             if isinstance(frame, Header):
                 raise RecordingError(f"a second header follows event {self.events}")
+            if not isinstance(frame, Step):
+                raise RecordingError(f"what follows event {self.events} is no event")
             yield from self._replay(frame)
             if self.difference is not None:
                 return

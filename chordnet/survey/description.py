@@ -9,7 +9,9 @@ from pathlib import Path
 import attrs
 import msgspec
 
+from chordnet.core.base.errors import ConfigError
 from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.naming import format_address, parse_address
 from chordnet.survey.errors import TestbedError
 
 HOST = "127.0.0.1"
@@ -46,6 +48,10 @@ class NetworkDescription:
     """The digest of the code that its nodes were started with; empty if it is not known."""
     record: str | None = None
     """The directory in which its nodes record their events; None: they do not."""
+    secured: bool = False
+    """Whether its nodes and clients prove who they are, by identities of the network's own."""
+    advertise: str | None = None
+    """The name or address of this machine by which other hosts reach its nodes; None: none do."""
 
     @property
     def numbers(self) -> range:
@@ -59,7 +65,7 @@ class NetworkDescription:
 
     def node_name(self, number: int) -> str:
         """Return the name that a node is known by."""
-        return f"Node {number}"
+        return node_name(number)
 
     def port(self, number: int) -> int:
         """Return the port on 127.0.0.1 that leads to a node."""
@@ -127,6 +133,10 @@ class NetworkDescription:
             (1 <= self.size <= MAX_NODES, f"{self.size} nodes"),
             (1 <= self.base_port <= last <= MAX_PORT, f"ports {self.base_port} to {last}"),
             (MIN_BITS <= self.bits <= MAX_BITS, f"identifiers of {self.bits} bits"),
+            (
+                self.advertise is None or usable_host(self.advertise),
+                f"the address '{(self.advertise or '')[:40]}'",
+            ),
             (1 <= self.successors <= MAX_NODES, f"{self.successors} successors"),
             (
                 all(1 <= n <= MAX_NODES for n in self.removed),
@@ -134,6 +144,20 @@ class NetworkDescription:
             ),
         )
         return ", ".join(text for possible, text in checks if not possible)
+
+
+def node_name(number: int) -> str:
+    """Return the name that a node of a network here is known by."""
+    return f"Node {number}"
+
+
+def usable_host(text: str) -> bool:
+    """Return True if other hosts could reach this machine by ``text``: a name or an address."""
+    try:
+        host, _port = parse_address(format_address(text, 1))
+    except ConfigError:
+        return False
+    return host == text and text not in ("localhost", "::") and not text.startswith(("127.", "0."))
 
 
 def ranges(numbers: Collection[int]) -> str:

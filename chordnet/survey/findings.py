@@ -492,6 +492,23 @@ class Capped:
 
 
 @attrs.frozen
+class OfCertificates:
+    """Something about the certificates of a secured network."""
+
+    kind: ClassVar[str] = "certificates"
+    nodes: tuple[Ref, ...]
+    matter: str
+    """``renewal``, ``expiry``, ``issuers``, ``clock``, ``bundle`` or ``rotation``."""
+    text: str
+
+    def words(self) -> str:
+        return self.text
+
+    def details(self) -> dict[str, Any]:
+        return {"matter": self.matter}
+
+
+@attrs.frozen
 class OnPurpose:
     """Something that is broken on purpose."""
 
@@ -533,6 +550,7 @@ Fact: TypeAlias = (
     | SlotsElsewhere
     | JustStarted
     | Capped
+    | OfCertificates
     | OnPurpose
 )
 """What was found. Each has a ``kind`` (a word that stays the same) and ``nodes`` (the one with the

@@ -18,6 +18,7 @@ from chordnet.core.base.errors import ChordnetError
 from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.waiting import Clock, gather
+from chordnet.wire.receipts import ReceiptKind
 from chordnet.wire.rpc import (
     LookupResult,
     MessageRecord,
@@ -32,6 +33,7 @@ from chordnet.wire.rpc import (
     Written,
 )
 from chordnet.wire.stores import HeldKey, KeyMembers, SlotRecovery, StoreStanding, StoreState
+from chordnet.wire.trust.members import InviteReply, NodeCertificates
 
 T = TypeVar("T")
 
@@ -39,10 +41,31 @@ MAX_VISITORS = 64
 """The most members from outside the network that are asked as well."""
 
 
+class Members(Protocol):
+    """The part of :class:`chordnet.client.membership.MembershipCalls` that is used here."""
+
+    def certificates(self) -> Deferred[NodeCertificates]: ...
+    def invite(
+        self, role: str, *, name: str, prefix: str, uses: int, lifetime_s: float
+    ) -> Deferred[InviteReply]: ...
+    def give_bundle(self, bundle: bytes) -> Deferred[int]: ...
+    def issuer_request(self) -> Deferred[bytes]: ...
+    def certify_issuer(self, certificate: bytes) -> Deferred[float]: ...
+
+
 class Client(Protocol):
     """The part of :class:`chordnet.client.P2PNetClient` that is used here."""
 
-    def send_message(self, body: str, wait: bool = True) -> Deferred[Receipt]: ...
+    @property
+    def membership(self) -> Members: ...
+    def send_message(
+        self,
+        body: str,
+        wait: bool = True,
+        *,
+        receipt: ReceiptKind = "counted",
+        expect: Sequence[str] = (),
+    ) -> Deferred[Receipt]: ...
     def get_messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]: ...
     def get_ordered(self, limit: int = 0, since: str = "") -> Deferred[list[OrderedEntry]]: ...
     def follow(
@@ -244,6 +267,10 @@ class Observer:
     async def store_state(self, address: str) -> StoreState | NoAnswer:
         """Return what a node knows of the store."""
         return await self.ask(address, lambda c: c.store_state())
+
+    async def certificates(self, address: str) -> NodeCertificates | NoAnswer:
+        """Return what a node knows of certificates."""
+        return await self.ask(address, lambda c: c.membership.certificates())
 
     async def trace(self, address: str, message_id: str) -> MessageTrace | NoAnswer:
         """Return what a node knows of a message's way."""

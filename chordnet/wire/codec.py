@@ -22,6 +22,8 @@ from chordnet.wire.rpc import (
     PutKey,
     ServerReply,
 )
+from chordnet.wire.trust.bundles import BundleMessage
+from chordnet.wire.trust.enrolment import Ask, Enrol, Granted, Referral, Renew, Roots
 from chordnet.wire.watches import Revisions, StaleReply
 
 FRAME_SLACK = 196608
@@ -106,8 +108,16 @@ def malformed(error: Exception) -> RemoteProtocolError:
 
 read_hello: Reader[Hello] = Reader(Hello)
 """What a program that was dialled accepts first."""
+read_opening: Reader[Hello | Refuse] = Reader(Hello | Refuse)
+"""The same over TLS: the program that has dialled may not believe this one."""
 read_answer: Reader[Welcome | Refuse] = Reader(Welcome | Refuse)
 """What a program that has dialled accepts first."""
-read_peer: Reader[PeerMessage | Bye] = Reader(PeerMessage | Bye)
+read_peer: Reader[PeerMessage | BundleMessage | Bye] = Reader(PeerMessage | BundleMessage | Bye)
 read_request: Reader[ClientRequest | Bye] = Reader(ClientRequest | Bye)
 read_reply: Reader[ServerReply | Bye] = Reader(ServerReply | Bye)
+
+read_ask: Reader[Ask] = Reader(Ask)
+"""What a node accepts first where certificates are asked for."""
+read_wanted: Reader[Enrol | Renew] = Reader(Enrol | Renew)
+read_offer: Reader[Roots | Referral | Refuse] = Reader(Roots | Referral | Refuse)
+read_grant: Reader[Granted | Refuse] = Reader(Granted | Refuse)

@@ -1,7 +1,9 @@
 """The greeting that opens a connection and the farewell that ends it.
 
 The side that dials sends :class:`Hello`. The other side answers with :class:`Welcome`, or with
-:class:`Refuse` and closes. Nothing else may be the first frame in either direction.
+:class:`Refuse` and closes. Nothing else may be the first frame in either direction, but that over
+TLS the side that dials sends :class:`Refuse` and closes if it does not believe the other one's
+certificate.
 
 Versions: one whole number names the protocol. A reader ignores elements at the end of an array
 that it does not know, so a field may be added to the end of any message (with a default) without
@@ -34,7 +36,20 @@ GREETING_LIMIT = 2048
 """Bytes of the longest greeting frame."""
 
 CODES = frozenset(
-    {"greeting", "version", "network", "bits", "self", "name", "incarnation", "identity", "full"}
+    {
+        "greeting",
+        "version",
+        "network",
+        "bits",
+        "self",
+        "name",
+        "incarnation",
+        "identity",
+        "full",
+        "secured",
+        "plain",
+        "certificate",
+    }
 )
 """Why a greeting may be refused; other codes may come from later versions."""
 
@@ -88,6 +103,8 @@ class Refuse(_Greeting, frozen=True, tag=62):
     """The reason, for people to read."""
     holder: str = ""
     """With code ``name``: the address of the node that has the name."""
+    trust: str = ""
+    """With code ``secured``: the identifier of the network whose members are let in."""
 
 
 class Bye(_Greeting, frozen=True, tag=63):

@@ -26,7 +26,9 @@ from chordnet.wire.orders import (
     RecoveryReply,
     SetStoreAside,
 )
+from chordnet.wire.receipts import Evidence
 from chordnet.wire.stores import KeyMembers, StoreStanding, StoreState
+from chordnet.wire.trust.members import MEMBER_REPLIES, MemberReply, MemberRequest
 from chordnet.wire.watches import GetHeldKeys, HeldKeysReply, Revisions, StaleReply, WatchKey
 
 Order = Literal["received", "origin"]
@@ -107,6 +109,14 @@ class Receipt(_Value, frozen=True):
     """How many nodes hold another body under the message's number, which a peer has taken."""
     lost: int = 0
     """How many nodes had given the number up for good."""
+    named: list[str] = []
+    """If names were asked for: the nodes that have recorded it, by their names."""
+    missing: list[str] = []
+    """Nodes that were expected among them, and are not."""
+    unsigned: int = 0
+    """If signatures were asked for: how many nodes are counted and have not signed."""
+    evidence: Evidence | None = None
+    """The signatures, if they were asked for."""
 
 
 class FingerEntry(_Value, frozen=True):
@@ -247,6 +257,11 @@ class SendMessage(_Rpc, frozen=True, tag=101):
 
     body: str
     wait: bool = True
+    receipt: str = "counted"
+    """What it says of the nodes: their number (``counted``), their names (``named``), or their
+    names with signatures (``signed``)."""
+    expect: list[str] = []
+    """Names of nodes without which it is partial."""
 
 
 class GetMessages(_Rpc, frozen=True, tag=102):
@@ -367,6 +382,10 @@ class InspectKey(_Rpc, frozen=True, tag=182):
     key: str
 
 
+class GetMembers(_Rpc, frozen=True, tag=183):
+    """Ask who is in the node's ring."""
+
+
 KeyRequest = GetKey | PutKey | DeleteKey
 
 
@@ -474,6 +493,11 @@ class KeyMembersReply(_Rpc, frozen=True, tag=192):
     members: KeyMembers
 
 
+class MembersReply(_Rpc, frozen=True, tag=193):
+    members: list[NodeInfo]
+    """In the order of the ring, beginning with the node that was asked."""
+
+
 def failure(
     rid: int, error: ChordnetError
 ) -> Failure | ConflictReply | UnconfirmedReply | UnavailableReply:
@@ -508,11 +532,13 @@ ClientRequest = (
     | VacateSeats
     | CanStop
     | InspectKey
+    | GetMembers
     | WatchKey
     | GetHeldKeys
     | RecoverSlots
     | BeginStore
     | SetStoreAside
+    | MemberRequest
 )
 ServerReply = (
     Sent
@@ -533,11 +559,13 @@ ServerReply = (
     | StoreStateReply
     | StandingReply
     | KeyMembersReply
+    | MembersReply
     | Revisions
     | HeldKeysReply
     | StaleReply
     | RecoveryReply
     | AsideReply
+    | MemberReply
 )
 REPLIES: dict[type, tuple[type, ...]] = {
     SendMessage: (Sent, Done),
@@ -558,10 +586,12 @@ REPLIES: dict[type, tuple[type, ...]] = {
     VacateSeats: (Done,),
     CanStop: (StandingReply,),
     InspectKey: (KeyMembersReply,),
+    GetMembers: (MembersReply,),
     WatchKey: (Revisions,),
     GetHeldKeys: (HeldKeysReply,),
     RecoverSlots: (RecoveryReply,),
     BeginStore: (Done,),
     SetStoreAside: (AsideReply,),
+    **MEMBER_REPLIES,
 }
 """The types of replies to each request, other than :class:`Failure`."""

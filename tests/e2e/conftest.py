@@ -39,6 +39,12 @@ class P2PNet:
     def start_words(self) -> list[str]:
         return ["start-network", "--engine", self.engine, "--base-port", str(self.base_port)]
 
+    @property
+    def identity(self) -> str | None:
+        """Where the operator's identity is; None if the network is not secured."""
+        directory = self.home / "networks" / self.name / "operator"
+        return str(directory) if directory.exists() else None
+
     def command(self, *words: str) -> list[str]:
         network = [] if "--help" in words else ["--network", self.name]
         program = [sys.executable, "-c", "from chordnet.cli import main; main()"]

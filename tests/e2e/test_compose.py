@@ -1,4 +1,4 @@
-"""``compose/compose.yaml`` by itself: sixteen containers, started by Compose and nothing else.
+"""``compose/compose.yaml`` by itself: sixteen secured nodes, started by Compose and nothing else.
 
 Runs where ``CHORDNET_E2E_DOCKER=1`` is set and an engine with Compose answers. The file is taken as
 it stands, but for the published ports, which are moved to a free range, and the project's name, so
@@ -8,6 +8,8 @@ that a network that somebody runs is left alone.
 import json
 import os
 import socket
+import ssl
+import stat
 import subprocess
 import time
 from pathlib import Path
@@ -24,11 +26,24 @@ ROOT = Path(__file__).parents[2]
 NODES = range(1, 17)
 PROJECT = f"chordnet-e2e-{os.getpid()}"
 PATIENCE_S = 60.0
+USER = 54321 if os.geteuid() == 0 else os.geteuid()
+"""Who owns the directory that the operator's identity is left in."""
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("CHORDNET_E2E_DOCKER") != "1",
     reason="needs Docker with Compose; set CHORDNET_E2E_DOCKER=1 (make test-docker)",
 )
+
+
+def secured(connection: socket.socket, identity: Path) -> ssl.SSLSocket:
+    """Return the connection secured as any program can do it, with files of an identity."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.load_verify_locations(identity / "roots.pem")
+    context.load_cert_chain(identity / "certificate.pem", identity / "key.pem")
+    context.set_alpn_protocols(["chordnet/1"])
+    return context.wrap_socket(connection)
 
 
 def ask(connection: socket.socket) -> NodeStatus:
@@ -56,9 +71,10 @@ def ask(connection: socket.socket) -> NodeStatus:
 class Network:
     """The sixteen containers, seen through Compose and the published ports."""
 
-    def __init__(self, file: Path, base_port: int) -> None:
+    def __init__(self, file: Path, base_port: int, home: Path) -> None:
         self._file = file
-        self._base_port = base_port
+        self.home = home
+        self.base_port = base_port
 
     def compose(self, *words: str) -> subprocess.CompletedProcess:
         command = ["docker", "compose", "--project-name", PROJECT, "--file", str(self._file)]
@@ -74,8 +90,11 @@ class Network:
     def status(self, number: int):
         """The node's own status, None while it does not answer."""
         try:
-            address = ("127.0.0.1", self._base_port + number)
-            with socket.create_connection(address, 2.0) as connection:
+            address = ("127.0.0.1", self.base_port + number)
+            with (
+                socket.create_connection(address, 2.0) as plain,
+                secured(plain, self.home / "networks/default/operator") as connection,
+            ):
                 return ask(connection)
         except (OSError, ChordnetError):
             return None
@@ -117,7 +136,7 @@ def free_range() -> int:
     pytest.fail("no sixteen free ports in a row")
 
 
-def moved(base_port: int) -> dict:
+def moved(base_port: int, home: Path) -> dict:
     """The compose file as data, its published ports and the image's name moved out of the way."""
     file = str(ROOT / "compose" / "compose.yaml")
     shown = subprocess.run(
@@ -131,6 +150,10 @@ def moved(base_port: int) -> dict:
     # Named after the project of the file; let Compose name them after this one.
     project["volumes"] = {name: {} for name in project["volumes"]}
     project["networks"] = {"default": {}}
+    identities = project["services"]["identities"]
+    identities["image"] = f"{PROJECT}:latest"
+    (bound,) = [each for each in identities["volumes"] if each["type"] == "bind"]
+    bound["source"] = str(home)
     for number in NODES:
         service = project["services"][f"node-{number}"]
         assert [port["published"] for port in service["ports"]] == [str(7000 + number)]
@@ -143,9 +166,12 @@ def moved(base_port: int) -> dict:
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
     base_port = free_range()
-    file = tmp_path_factory.mktemp("compose") / "compose.json"
-    file.write_text(json.dumps(moved(base_port)))
-    network = Network(file, base_port)
+    directory = tmp_path_factory.mktemp("compose")
+    file, home = directory / "compose.json", directory / "home"
+    home.mkdir()
+    os.chown(home, USER, USER)
+    file.write_text(json.dumps(moved(base_port, home)))
+    network = Network(file, base_port, home)
     try:
         network.compose("up", "--detach")
         yield network
@@ -159,10 +185,50 @@ def test_sixteen_nodes_make_one_ring(network):
     assert {status.node.name for status in statuses.values()} == {f"Node {n}" for n in NODES}
 
 
-def test_health_is_membership(network):
+def test_what_operates_the_network_is_left_on_the_host_for_the_owner_of_its_directory(network):
+    operator = network.home / "networks" / "default" / "operator"
+    (link,) = (network.home / "identities").iterdir()
+    assert link.resolve() == operator
+    for path in network.home.rglob("*"):
+        found = path.lstat()
+        assert found.st_uid == USER, path
+        if not path.is_symlink():
+            assert stat.S_IMODE(found.st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_a_client_without_an_identity_is_told_so(network):
+    network.wait_for_one_ring()
+    with socket.create_connection(("127.0.0.1", network.base_port + 3), 2.0) as connection:
+        connection.sendall(encode_frame(Hello(MAGIC, VERSION, "", 0, CLIENT)))
+        assert b"this network is secured" in connection.recv(65536)
+
+
+def test_a_node_has_its_own_identity_and_no_key_can_be_seen_from_outside(network):
+    network.wait_for_one_ring()
+    listed = network.compose(
+        "exec", "-T", "node-7", "find", "/var/lib/chordnet/identity", "-printf", "%f %m %u\\n"
+    )
+    assert set(listed.stdout.splitlines()) == {
+        "identity 700 chordnet",
+        "bundle.json 600 chordnet",
+        "certificate.pem 600 chordnet",
+        "key.pem 600 chordnet",
+        "roots.pem 600 chordnet",
+    }
+    keys = [path.read_text().split("\n")[1] for path in network.home.rglob("*key.pem")]
+    assert len(keys) == len(NODES) + 1 + 2
+    shown = "".join(network.inspect(n, "{{json .}}") for n in (1, 2, 7))
+    shown += network.compose("logs").stdout + network.compose("config").stdout
+    image = ["docker", "history", "--no-trunc", f"{PROJECT}:latest"]
+    shown += subprocess.run(image, check=True, capture_output=True, text=True).stdout
+    assert "PRIVATE KEY" not in shown
+    assert not [key for key in keys if key in shown]
+
+
+def test_a_healthy_container_is_a_ready_node(network):
     network.wait_for_one_ring()
     checked = network.compose("exec", "-T", "node-7", "python", "-m", "chordnet.healthcheck")
-    assert checked.stdout == "Node 7 is active\n"
+    assert checked.stdout.splitlines()[0] == "ready"
 
 
 def test_container_has_no_privileges(network):

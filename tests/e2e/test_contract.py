@@ -31,7 +31,10 @@ def by_node(network: P2PNet) -> dict[int, dict[str, Any]]:
 
 async def views(network: P2PNet, numbers: list[int]) -> list[RingView]:
     """Ask every node itself, not the commands under test, what it points at."""
-    clients = [P2PNetClient(f"127.0.0.1:{network.base_port + n - 1}", reactor) for n in numbers]
+    clients = [
+        P2PNetClient(f"127.0.0.1:{network.base_port + n - 1}", reactor, identity=network.identity)
+        for n in numbers
+    ]
     statuses = await gatherResults([client.status() for client in clients], consumeErrors=True)
     await gatherResults([client.close() for client in clients])
     return [

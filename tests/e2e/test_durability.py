@@ -37,7 +37,9 @@ class Load:
         self.unconfirmed = 0
         self._over = False
         addresses = [f"127.0.0.1:{network.base_port + 2 * n}" for n in range(SENDERS)]
-        self._clients = [P2PNetClient(address, reactor) for address in addresses]
+        self._clients = [
+            P2PNetClient(address, reactor, identity=network.identity) for address in addresses
+        ]
 
     def start(self) -> Deferred[list[None]]:
         """Send until :meth:`stop`, or until the node at hand is gone."""

@@ -23,6 +23,7 @@ from chordnet.net.base.turn import Turn
 from chordnet.net.links.greeters import Door
 from chordnet.net.links.protocol import Connection
 from chordnet.net.links.transport import PeerTransport
+from chordnet.net.tls.credentials import Credentials
 from chordnet.testing import MemoryNetwork
 from chordnet.wire.codec import frame_limit
 from chordnet.wire.greeting import Refuse
@@ -78,11 +79,14 @@ class Keeper:
 class NoClients:
     """Refuses every client."""
 
-    def refuse(self) -> Refuse | None:
+    def refuse(self, *, operates: bool = False) -> Refuse | None:
         return Refuse("full", "no clients here")
 
     def attach(self, connection: Connection) -> Any:
         raise AssertionError("not reached")
+
+    def look_again(self) -> None:
+        pass
 
 
 def shared_by(turn: Turn, journal: Journal, clock: Clock, **changes: Any) -> Shared:
@@ -102,7 +106,7 @@ class Host:
         self, network: MemoryNetwork, name: str, address: str, *, incarnation: int = 1,
         limits: NetworkLimits | None = None, network_name: str = "default", listen: bool = True,
         endpoints: Endpoints | None = None,
-        names: Judge | None = None,
+        names: Judge | None = None, credentials: Credentials | None = None,
     ) -> None:  # fmt: skip
         clock = network.clock
         self.me = node_ref(name, address, incarnation)
@@ -116,7 +120,7 @@ class Host:
             reactor=clock, turn=self.turn, me=self.me, network=network_name, space=SPACE,
             journal=self.journal, limits=limits, frame_limit=FRAME_LIMIT,
             rng=random.Random(name), seconds=clock.seconds, wall=clock.seconds,
-            endpoints=endpoints or network.dialling_from(address),
+            endpoints=endpoints or network.dialling_from(address), credentials=credentials,
         )  # fmt: skip
         self.transport = PeerTransport(
             shared,

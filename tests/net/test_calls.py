@@ -8,9 +8,11 @@ import weakref
 from pathlib import Path
 from typing import Any, get_args
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.client import calls as asked
+from chordnet.net.guard.pace import Reading
 from chordnet.net.serve.calls import BY_REQUEST, CALLS, Role
 from chordnet.net.serve.desk import ClientDesk
 from chordnet.wire.codec import encode_frame, read_reply
@@ -66,6 +68,7 @@ class Line:
     def __init__(self) -> None:
         self.sent: list[Any] = []
         self.send = self.sent.append
+        self.reading = Reading(Clock())
 
     def send_value(self, frame: bytes) -> None:
         self.sent.append(read_reply(frame[4:]))

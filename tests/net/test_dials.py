@@ -14,8 +14,8 @@ from chordnet.core.base.messages import NodeRef, RingLabel, contact
 from chordnet.net.base.allowance import Allowance
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
+from chordnet.net.guard.hearsay import Hearsay
 from chordnet.net.links.dials import Dials
-from chordnet.net.links.hearsay import Hearsay
 from chordnet.net.links.judging import Judging
 from chordnet.net.links.links import Link
 from chordnet.net.links.verifying import Verifier

@@ -45,7 +45,7 @@ class DoorCase(SynchronousTestCase):
         self.clock.advance(10)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def connect(self, host: str = "10.0.0.9") -> tuple[object, Transport]:
+    def connect(self, host: str = "127.0.0.1") -> tuple[object, Transport]:
         protocol = self.host.door.buildProtocol(IPv4Address("TCP", host, 4000))
         transport = Transport()
         if protocol is None:  # what Twisted does then

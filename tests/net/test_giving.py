@@ -30,7 +30,7 @@ class GivingTests(SynchronousTestCase):
         return self.giving.give(list(ranges))
 
     def caught(self) -> list[int]:
-        return [each.id.sequence for each in self.giving.caught]
+        return [each.id.sequence for each in self.giving.found]
 
     def lost(self) -> list[tuple[int, int]]:
         return [(each.first, each.end) for each in self.giving.lost]
@@ -41,9 +41,9 @@ class GivingTests(SynchronousTestCase):
         self.assertEqual(self.caught(), [2, 3, 6])
         self.assertEqual(self.lost(), [(1, 2), (4, 5), (7, 9), (1, 2)])
         self.assertEqual([each.incarnation for each in self.giving.lost], [1, 1, 1, 2])
-        first = self.giving.caught[0]
+        first = self.giving.found[0]
         self.assertEqual((first.created, first.body), (1.5, b"\0"))
-        self.assertEqual(first.hops, [Hop(ORIGIN, "one", 0)])
+        self.assertEqual(first.route, [Hop(ORIGIN, "one", 0)])
 
     def test_all_of_512_messages_are_given_at_once_and_of_one_more_the_first_512(self) -> None:
         self.record(*range(1, 514))

@@ -48,6 +48,7 @@ class FakeConnection:
         self.sent: list[Any] = []
         self.ends: list[str] = []
         self.handler: Any = None
+        self.security: Any = None
 
     def send(self, message: Any) -> None:
         self.sent.append(message)

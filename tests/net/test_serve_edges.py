@@ -167,14 +167,20 @@ class DeskTests(NodeCase):
                 self.assertEqual(desk.clients, len(rows_of) - len(self.closed))
 
     def test_a_client_is_refused_when_there_is_no_room_or_no_more_time(self) -> None:
-        node = self.make(max_clients=1)
+        node = self.make(max_clients=1, kept_clients=2)
         desk = ClientDesk(node, lambda _done: None)
         self.assertIsNone(desk.refuse())
         desk._sessions[self.session("a", 0.0, None, busy=True)] = None
         full = "this node has as many clients as it accepts; try another node"
         self.assertEqual(desk.refuse(), Refuse("full", full))
+        self.assertEqual(desk.refuse(operates=False), Refuse("full", full))
+        for name in ("b", "c"):
+            self.assertIsNone(desk.refuse(operates=True))
+            desk._sessions[self.session(name, 0.0, None, busy=True)] = None
+        self.assertEqual(desk.refuse(operates=True), Refuse("full", full))
         desk.stop()
-        self.assertEqual(self.closed, [("a", "leaving: the node is shutting down")])
+        leaving = "leaving: the node is shutting down"
+        self.assertEqual(self.closed, [(name, leaving) for name in "abc"])
         self.assertEqual(desk.refuse(), Refuse("full", "this node is shutting down"))
 
 

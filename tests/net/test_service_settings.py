@@ -18,6 +18,7 @@ from chordnet.storage.store.memory import MemoryStore
 from chordnet.testing import ScriptedCore
 from tests.net.fake_store import FakeStore
 from tests.net.test_service import ServiceCase
+from tests.unit.trust_support import make_network
 
 
 class SettingsTests(ServiceCase):
@@ -26,14 +27,16 @@ class SettingsTests(ServiceCase):
     def values(self) -> dict[str, object]:
         """One value for every keyword, none of them the default."""
         return {
-            "alone": True, "name": "x", "network": "n", "advertise": "h:1",
+            "alone": True, "name": "x", "identity": make_network(["x"])["x"], "network": "n",
+            "advertise": "h:1",
             "state_dir": self.mktemp(), "config": ProtocolConfig(bits=8),
             "rng": random.Random(1), "log": MemoryLog(), "durability": "power",
             "history_bytes": 5, "history_s": 6.0, "limits": NetworkLimits(max_clients=7),
             "leave_timeout_s": 8.0, "debug": True, "core": lambda _config, me, _rng: None,
             "endpoints": lambda _reactor, _address, _timeout_s: None,
             "seconds": lambda: 1.0, "wall": lambda: 2.0, "keys": FakeStore(lambda: 2.0),
-            "founders": ("x", "y"), "store": "memory", "keeper": MemoryStore(random.Random(1)),
+            "founders": ("x", "y"), "store": "memory", "http": "9101",
+            "keeper": MemoryStore(random.Random(1)),
         }  # fmt: skip
 
     def test_each_keyword_is_a_setting_or_a_seam_and_takes_its_place(self):

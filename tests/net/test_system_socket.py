@@ -23,7 +23,7 @@ from chordnet.core.base.messages import FindFailed, Ping
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
 from chordnet.net.links.protocol import Connection
-from chordnet.net.links.sockets import SystemSocket, tcp_socket
+from chordnet.net.streams.sockets import SystemSocket, tcp_socket
 from chordnet.wire.codec import encode_frame
 from tests.net.test_connection import CountedTransport, Notes
 from tests.net.test_tls import NAME, certificate

@@ -22,7 +22,7 @@ from chordnet import ChordService, P2PNetClient
 from chordnet.core.base.errors import ConnectFailed
 from chordnet.net.base.addresses import parse_address
 from chordnet.net.base.limits import NetworkLimits
-from chordnet.net.links.sockets import tcp_socket
+from chordnet.net.streams.sockets import tcp_socket
 
 NAME = "ring.example"
 

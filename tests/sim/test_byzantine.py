@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.base.messages import Bcast, Covered, Hop, MessageId, Ping
 from chordnet.core.base.outcomes import Failed
 from chordnet.sim.campaign.byzantine import ByzantineResult, ByzantineRun, play
-from chordnet.sim.campaign.byzantine_command import results, row, story
-from chordnet.sim.campaign.liar import KINDS, mutated
+from chordnet.sim.campaign.byzantine_command import WAYS, played, results, row, story
+from chordnet.sim.campaign.liar import mutated
 from tests.sim.test_commands import run
 
 SEEDS = range(1, 4)
@@ -24,14 +24,14 @@ class KindTests(SynchronousTestCase):
 def _kept(kind: str):
     def test(self: KindTests) -> None:
         for seed in SEEDS:
-            result = play(kind, seed)
+            result = played(kind, seed)
             self.assertEqual(result.failures, (), f"{kind}, seed {seed}")
             self.assertGreater(result.complete + result.partial, 0)
 
     return test
 
 
-for _kind in KINDS:
+for _kind in WAYS:
     setattr(KindTests, f"test_receipts_are_true_beside_a_node_of_kind_{_kind}", _kept(_kind))
 
 

@@ -366,7 +366,7 @@ class CommandTests(SynchronousTestCase):
         said: list[str] = []
         options = Namespace(kind="all", first=5, seeds=2, jobs=7)
         self.assertEqual(byzantine_command.run(options, lambda *x: said.extend(x), play), 0)
-        self.assertEqual([kind for kind, _, _ in asked], [*byzantine_command.KINDS])
+        self.assertEqual([kind for kind, _, _ in asked], [*byzantine_command.WAYS])
         self.assertEqual({(tuple(seeds), jobs) for _, seeds, jobs in asked}, {((5, 6), 7)})
         self.assertEqual(len(said), 2 + len(asked))
         self.assertEqual(said[-1], f"{2 * len(asked)} runs, 0 failed")

@@ -100,6 +100,21 @@ class AllIsWell(SynchronousTestCase):
         self.check_all(text, 225, 522, 12, nodes=2, members=1)
 
 
+class Clocks(SynchronousTestCase):
+    """Writes that expire, while the clocks of nodes pass their end one by one."""
+
+    check_all = AllIsWell.check_all
+
+    def test_one_clock_of_three_ends_no_lease(self) -> None:
+        self.check_all("lease@A/ABC,get@B", 12, 21, 3, clocks=1)
+
+    def test_a_lease_whose_end_is_read(self) -> None:
+        self.check_all("lease@A/ABC,get@B", 190, 475, 11, clocks=3)
+
+    def test_a_lease_that_another_takes_after_its_end(self) -> None:
+        self.check_all("lease@A/AC,put@B,get@C", 10977, 36101, 14, clocks=3)
+
+
 class OneRound(SynchronousTestCase):
     """The same, with writes that have the next one promised."""
 
@@ -179,6 +194,10 @@ class ItCanFail(SynchronousTestCase):
     def test_believing_in_ballots_of_an_earlier_epoch_lets_two_readers_see_two_histories(self):
         self.check_found("own_epoch", TWO_CREATIONS, 7)
 
+    def test_without_most_clocks_a_lease_is_over_by_a_single_one(self) -> None:
+        verdict = self.check_found("most_clocks", "lease@A/ABC,get@B", 3, clocks=1)
+        self.assertEqual(verdict.text, "a lease is ended by 1 of 3 clocks")
+
     def test_without_every_member_a_deleted_value_comes_back(self) -> None:
         self.check_found("every_member", "put@A/ABC,delete@A/AB,collect@A,get@C", 8)
 
@@ -222,6 +241,16 @@ class PartTests(SynchronousTestCase):
         node = world.node(empty, "A")
         self.assertEqual((node.me, node.run, node.counter), (Member("A", 2), 2, 0))
         self.assertEqual((empty.crashes, empty.losses), (0, 1))
+
+    def test_a_clock_goes_on_whatever_becomes_of_its_nodes_disk(self) -> None:
+        world = Search(SlotPlan(jobs=jobs("lease@A"), clocks=2)).world
+        state = world.beginning()
+        ticks = [action.node for action in world.actions(state) if action.verb == "tick"]
+        self.assertEqual(ticks, ["A", "B", "C"])
+        for verb, node in (("tick", "B"), ("crash", "B"), ("lose", "B"), ("tick", "A")):
+            state = after(world, state, Action(verb, node=node))
+        self.assertEqual([node.late for node in state.nodes], [True, True, False])
+        self.assertNotIn("tick", [action.verb for action in world.actions(state)])
 
     def test_equal_parts_are_one_object_with_one_number(self) -> None:
         kept = Kept()
@@ -342,7 +371,7 @@ class CommandTests(SynchronousTestCase):
             vars(options),
             {
                 "jobs": "put@A,get@B,get@C", "nodes": 3, "members": 3, "attempts": 1,
-                "crashes": 0, "losses": 0, "deadlines": False, "retries": False,
+                "crashes": 0, "losses": 0, "clocks": 0, "deadlines": False, "retries": False,
                 "one_round": False, "every_message": False, "without": "", "check": "",
                 "max_states": 1_000_000,
                 "max_depth": 1_000, "quiet": False,
@@ -354,7 +383,8 @@ class CommandTests(SynchronousTestCase):
             attrs.asdict(plan, recurse=False),
             {
                 "jobs": plan.jobs, "nodes": 3, "members": 3, "attempts": 1, "crashes": 0,
-                "losses": 0, "deadlines": False, "retries": False, "one_round": False,
+                "losses": 0, "clocks": 0, "deadlines": False, "retries": False,
+                "one_round": False,
             "every_message": False,
                 "safeguards": StoreSafeguards(), "wanted": frozenset(Property),
                 "max_states": 1_000_000, "max_depth": 1_000,

@@ -10,6 +10,7 @@ from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base import outcomes as end
 from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Configuration, Head, Member
+from chordnet.core.store.base.outcomes import Found
 from chordnet.core.store.base.records import EMPTY, Applied, Content, Floor, Record
 from chordnet.sim.slots.judge import BrokenError, Judge, Node, Past
 from chordnet.sim.slots.plan import KEY, Property
@@ -76,6 +77,30 @@ class JudgeTests(SynchronousTestCase):
         past = chosen(PAST, 1, ONE)
         message = msg.Accept(address(), 0, KEY, ballot(1), OTHER)
         self.assertBroken(Property.ONE_CONTENT, JUDGE.proposed, past, message)
+
+    def test_a_lease_that_is_ended_while_most_clocks_have_not_passed_its_end(self) -> None:
+        over, members = ONE.buried(0), FIRST.members
+        nodes = [node(me)._replace(late=me in (A, D)) for me in (A, B, C, D)]
+        self.assertBroken(Property.OVER_BY_CLOCKS, JUDGE.buried, PAST, over, members, nodes)
+        JUDGE.buried(PAST, over, (A, B, D), nodes)
+
+    def test_a_lease_that_was_ended_may_be_written_back_whatever_clocks_say(self) -> None:
+        over = ONE.buried(0)
+        nodes = [node(me) for me in FIRST.members]
+        JUDGE.buried(chosen(PAST, 1, over), over, FIRST.members, nodes)
+
+    def test_what_clients_write_and_delete_ends_no_lease(self) -> None:
+        nodes = [node(me) for me in FIRST.members]
+        after = ONE.buried(0).written(b"w2", b"w2")
+        for content in (ONE, EMPTY, ONE.written(None, b"w2"), after, after.written(None, b"w3")):
+            JUDGE.buried(PAST, content, FIRST.members, nodes)
+
+    def test_leases_may_end_more_than_once(self) -> None:
+        second = ONE.buried(0).written(b"w2", b"w2").buried(0)
+        past = chosen(chosen(PAST, 1, ONE.buried(0)), 2, second)
+        JUDGE.check(past, ())
+        past = JUDGE.ended(past, Found(second), b"", 0)
+        self.assertEqual(past.version, 4)
 
     def test_a_member_that_installed_less_than_was_chosen(self) -> None:
         past = JUDGE.installed(chosen(PAST, 5, ONE), node(D, 2, ballot(4)))

@@ -41,6 +41,9 @@ class FakeContainer:
     ended: dict[str, Any] = attrs.field(factory=dict)
     """Of the inspected state, where it is not usual."""
     environment: list[str] = attrs.field(factory=list)
+    service: str = ""
+    """What it is, if it is no node."""
+    mounts: list[dict[str, str]] = attrs.field(factory=list)
     log: bytes = b""
     dies_before_kill: bool = False
     by_compose: bool = True
@@ -53,6 +56,10 @@ class FakeContainer:
     graces: list[float] = attrs.field(factory=list)
     """Seconds that it was given to end."""
     reloaded: bool = False
+    archives: dict[str, bytes] = attrs.field(factory=dict)
+    """Directories in it that can be read, by their paths."""
+    unpacked: list[tuple[str, bytes]] = attrs.field(factory=list)
+    """Archives that were put into it, and where."""
     stream: Any = None
     """What it was last followed by, kept so that it ends only when it is closed."""
 
@@ -66,7 +73,8 @@ class FakeContainer:
 
     @property
     def listed(self) -> dict[str, Any]:
-        labels = {PROJECT_LABEL: self.project, SERVICE_LABEL: f"node-{self.number}"}
+        service = self.service or f"node-{self.number}"
+        labels = {PROJECT_LABEL: self.project, SERVICE_LABEL: service}
         networks = {"default": {"IPAddress": f"10.0.0.{self.number}"}} if self.connected else {}
         return {
             "Id": self.id,
@@ -77,6 +85,7 @@ class FakeContainer:
             "Ports": [{"PublicPort": self.port}] if self.port and self.state == "running" else [],
             "NetworkSettings": {"Networks": networks},
             "ImageID": "image",
+            "Mounts": self.mounts,
         }
 
     @property
@@ -128,6 +137,10 @@ class FakeContainer:
 
     def unpause(self) -> None:
         self.state = "running"
+
+    def put_archive(self, path: str, data: bytes) -> None:
+        self.called("put_archive")
+        self.unpacked.append((path, data))
 
     def restart(self, timeout: int) -> None:
         self.graces.append(timeout)
@@ -232,6 +245,12 @@ class FakeDocker:
 
     def inspect_container(self, identity: str) -> dict[str, Any]:
         return self._by_id(identity).inspected
+
+    def get_archive(self, identity: str, path: str) -> tuple[list[bytes], dict[str, Any]]:
+        archive = self._by_id(identity).archives.get(path)
+        if archive is None:
+            raise refusal(404, f"Could not find the file {path}")
+        return [archive[at : at + 700] for at in range(0, len(archive), 700)], {}
 
     def pause(self, identity: str) -> None:
         self._by_id(identity).called("pause")

@@ -17,6 +17,7 @@ from chordnet.cli.base.output import Progress
 from chordnet.testbed.actions.convergence import Progress as RingProgress
 from chordnet.testbed.base.faults import Line
 from chordnet.testbed.base.home import NetworkHome
+from chordnet.wire.receipts import Evidence, NodeSignature
 from chordnet.wire.rpc import LookupResult, MessageGap, OrderedEntry
 from tests.unit.test_cli import CommandCase
 from tests.unit.testbed_fakes import World, ideal_status, info, network, record
@@ -109,6 +110,7 @@ class StartTests(WorldCase):
             {
                 "network": "default", "engine": "local", "nodes": 5, "base_port": 9001,
                 "started": [1, 2, 3, 4, 5], "members": 5, "record": str(directory.resolve()),
+                "identity": None,
             },
         )  # fmt: skip
         self.assertIn("p2pnet replay", self.printed("start-network"))
@@ -240,6 +242,40 @@ class SendTests(WorldCase):
             self.document("send-message", "4", "apple", "--no-wait"),
             {"body": "apple", "origin": 4, "confirmed": False},
         )
+
+    def test_a_receipt_with_names_says_who_has_it_and_who_is_missing(self) -> None:
+        name = self.world.described.node_name
+        signature = NodeSignature(name(1), bytes(20), 7, bytes(64), [])
+        signed = {
+            "partial": True,
+            "recorded": 2,
+            "named": [name(1), name(4)],
+            "missing": [name(3), "laptop"],
+            "unsigned": 1,
+            "evidence": Evidence(1, 1, [], [signature]),
+        }
+        self.world.nodes.receipts = [signed, signed]
+        words = ("send-message", "4", "apple", "--receipt", "signed", "--expect", "3")
+        words += ("--expect", "laptop")
+        status, out, _err = self.p2pnet(*words, "--json")
+        document = json.loads(out)
+        self.assertEqual((document["named"], document["signed"]), ([1, 4], [1]))
+        self.assertEqual((document["missing"], document["unsigned"]), ([3, "laptop"], 1))
+        self.assertEqual(self.world.nodes.words[0][3:], ("signed", [name(3), "laptop"]))
+        status, out, err = self.p2pnet(*words)
+        self.assertEqual(status, 1)
+        self.assertIn(", signed by 1\n", out)
+        self.assertIn("Node 3, laptop may lack it; 1 node counted without a signature", err)
+
+    def test_a_receipt_that_is_not_waited_for_names_nobody(self) -> None:
+        for more in (("--expect", "3"), ("--receipt", "signed")):
+            status, _out, err = self.p2pnet("send-message", "4", "apple", "--no-wait", *more)
+            self.assertEqual(status, 2)
+            self.assertIn("need the receipt that --no-wait leaves out", err)
+
+    def test_an_expected_number_that_no_node_has_is_refused_with_the_range(self) -> None:
+        status, _out, err = self.p2pnet("send-message", "4", "apple", "--expect", "99")
+        self.assertEqual((status, err), self.p2pnet("send-message", "99", "apple")[::2])
 
     def test_a_message_that_some_may_lack_is_told_with_status_1(self) -> None:
         described = self.world.described

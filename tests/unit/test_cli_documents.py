@@ -27,7 +27,11 @@ class DecimalTests(SynchronousTestCase):
     def test_how_long_a_change_took_is_given_to_the_millisecond(self) -> None:
         started = Started(network=network(2), started=(1, 2), members=2, seconds=SECONDS)
         removed = Removed(node=1, killed=False, members=1, seconds=SECONDS)
-        for document in (started_json(started), added_json(1, started), removed_json(removed)):
+        for document in (
+            started_json(started, Path()),
+            added_json(1, started),
+            removed_json(removed),
+        ):
             self.assertEqual(document["seconds"], 1.235)
 
     def test_how_long_a_message_took_is_given_to_the_microsecond(self) -> None:

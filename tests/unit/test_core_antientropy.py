@@ -30,6 +30,7 @@ from chordnet.core.base.messages import (
 from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.log.antientropy import PAGE_ORIGINS, AntiEntropy
 from chordnet.core.log.ledger import Ledger
+from chordnet.core.seals.sealing import Seals
 from tests.unit.core_support import Parts, effects_of, raw, ref, sent, targets
 
 
@@ -54,7 +55,7 @@ class Side:
         self.ctx = self.parts.ctx
         self.ledger = ledger or Ledger(8)
         self.dropped: set[int] = set()
-        self.sync = AntiEntropy(self.ctx, self.ledger, self.parts.routes)
+        self.sync = AntiEntropy(self.ctx, self.ledger, self.parts.routes, Seals(self.ctx, None))
         for sequence in sequences:
             self.record(sequence)
         self.ripen()

@@ -233,6 +233,39 @@ class MemoryTests(SynchronousTestCase):
             casts.finish(casts.active(mid(1)))
             self.assertEqual((casts.full, casts.active_bytes), (False, COST))
 
+    def test_one_origin_has_half_of_the_trees_and_another_one_still_finds_room(self):
+        for sequence in range(1, 4):
+            self.assertFalse(self.casts.refuses(raw(10)))
+            self.casts.add(make_cast(sequence))
+        self.assertTrue(self.casts.refuses(raw(10)))
+        self.assertFalse(self.casts.refuses(raw(20)))
+        self.casts.finish(self.casts.active(mid(1)))
+        self.assertFalse(self.casts.refuses(raw(10)))
+
+    def test_one_origin_has_half_of_the_bytes_and_another_one_still_finds_room(self):
+        for most, refused in ((4 * COST, True), (4 * COST + 2, False)):
+            casts = Casts(make_context(max_casts=9, max_active_bytes=most))
+            casts.add(make_cast(1))
+            self.assertFalse(casts.refuses(raw(10)))
+            casts.add(make_cast(2))
+            self.assertEqual((casts.refuses(raw(10)), casts.refuses(raw(20))), (refused, False))
+            casts.finish(casts.active(mid(1)))
+            self.assertFalse(casts.refuses(raw(10)))
+
+    def test_when_all_room_is_taken_every_origin_is_refused(self):
+        casts = Casts(make_context(max_casts=1))
+        for sequence in (1, 2):
+            casts.add(make_cast(sequence))
+        self.assertTrue(casts.refuses(raw(20)))
+
+    def test_nothing_is_remembered_of_an_origin_that_has_nothing_under_way(self):
+        self.finish(1, 2, 3)
+        self.assertEqual(self.casts._shares, {})
+        # What is finished is resumed when it comes again, and counts again.
+        self.casts.get(mid(3))
+        share = self.casts._shares[raw(10)]
+        self.assertEqual((share.trees, share.bytes), (1, COST))
+
     def test_a_broadcast_under_way_is_found_and_counted(self):
         cast = make_cast()
         self.casts.add(cast)

@@ -59,6 +59,16 @@ LABEL = RingLabel(0, 5)
 MID = MessageId(raw("Node 1"), 7, 3)
 DETOUR = msg.Detour(0, 1, [hop(2), hop(1)])
 
+CHAIN = [b"c" * 4096, b"i" * 4096]
+SEAL = msg.Seal(CHAIN, bytes(64))
+PROOF = msg.Proof(3, 256, bytes(64), bytes(32), [bytes(32)] * 32, CHAIN)
+
+
+def witness(number: int, **changes: Any) -> msg.Witness:
+    name = f"Node {number}"
+    return replace(msg.Witness(raw(name), name, 7, bytes(64), CHAIN), **changes)
+
+
 GOOD: dict[type, Any] = {
     msg.Ping: msg.Ping(1),
     msg.Pong: msg.Pong(1, 3),
@@ -80,8 +90,22 @@ GOOD: dict[type, Any] = {
     msg.Covered: msg.Covered(MID, KEY, 3, 3, 2, False, [node(1)]),
     msg.Compare: msg.Compare(5),
     msg.Caught: msg.Caught(MID, 1.0, [hop(1)], b"x"),
+    msg.MarkedBcast: msg.MarkedBcast(
+        MID, 1, 1.0, 9, KEY, 2, [hop(1), hop(2)], [b"x"], [DETOUR], b"", SEAL, 2
+    ),
+    msg.MarkedCovered: msg.MarkedCovered(
+        MID, KEY, 3, 3, 2, False, [node(1)], 0, 0, [witness(3), witness(4, signature=b"", chain=[])]
+    ),
+    msg.MarkedCaught: msg.MarkedCaught(MID, 1.0, [hop(1)], b"x", PROOF),
 }
 
+WRONG_SIGNED = (
+    {"chain": [b"c"] * 3},
+    {"chain": [b"c" * 4097]},
+    {"signature": bytes(63)},
+    {"signature": bytes(65)},
+    {"signature": b""},
+)
 WRONG_NUMBERS = (-1, 1 << 62, 1 << 63, (1 << 64) - 1)
 HUGE = 1 << 62
 WRONG_NODES = [
@@ -142,6 +166,8 @@ NUMBERS = {
         "conflict": (-1, 1 << 31), "lost": (-1, 1 << 31),
     },
     msg.Compare: {"digest": (-1, 1 << 64)},
+    msg.MarkedBcast: {"ttl": (-1, 256, HUGE), "kind": (-1, 7), "ask": (-1, 3, HUGE)},
+    msg.MarkedCovered: {"count": (-1, 1 << 31), "lost": (-1, 1 << 31)},
 }  # fmt: skip
 IDENTIFIERS = {
     msg.FingerHint: ("low", "high"),
@@ -149,6 +175,7 @@ IDENTIFIERS = {
     msg.FindNext: ("key",),
     msg.Ack: ("limit",),
     msg.Covered: ("limit",),
+    msg.MarkedCovered: ("limit",),
 }
 ONE_POINTER = {
     msg.State: ("predecessor", "candidate"),
@@ -165,6 +192,7 @@ POINTERS = {
     msg.Found: {"path": 160},
     msg.Next: {"nodes": 64},
     msg.Covered: {"unreached": 32},
+    msg.MarkedCovered: {"unreached": 32},
 }
 """The lists of pointers, and how long each may be."""
 LABELS = (msg.State, msg.Found, msg.Next)
@@ -202,7 +230,7 @@ def wrong_pointers() -> Iterator[Case]:
 
 
 def wrong_routes() -> Iterator[Case]:
-    for kind in (msg.Bcast, msg.Caught):
+    for kind in (msg.Bcast, msg.Caught, msg.MarkedBcast, msg.MarkedCaught):
         for value, fault in WRONG_HOPS:
             yield kind, "hops", [hop(5), value], fault
             yield kind, "hops", [value, hop(5)], fault
@@ -213,9 +241,34 @@ def wrong_routes() -> Iterator[Case]:
     yield msg.Bcast, "detours", [msg.Detour(0, 1, [])] * 161, Fault.TOO_LONG
 
 
+def wrong_marks() -> Iterator[Case]:
+    for change in WRONG_SIGNED:
+        yield msg.MarkedBcast, "seal", replace(SEAL, **change), Fault.TOO_LONG
+        yield msg.MarkedCaught, "proof", replace(PROOF, **change), Fault.TOO_LONG
+        yield msg.MarkedCovered, "witnesses", [witness(2, **change)], Fault.TOO_LONG
+    for field, value in product(("first", "count"), (0, *WRONG_NUMBERS)):
+        yield msg.MarkedCaught, "proof", replace(PROOF, **{field: value}), Fault.WRONG_NUMBER
+    for certificate in (b"", bytes(31), bytes(33)):
+        yield msg.MarkedCaught, "proof", replace(PROOF, certificate=certificate), Fault.TOO_LONG
+    for path in ([bytes(32)] * 33, [bytes(31)], [bytes(32), b""]):
+        yield msg.MarkedCaught, "proof", replace(PROOF, path=path), Fault.TOO_LONG
+    few = {"signature": b"", "chain": []}
+    for number in WRONG_NUMBERS:
+        wrong = [witness(2, incarnation=number, **few)]
+        yield msg.MarkedCovered, "witnesses", wrong, Fault.WRONG_NUMBER
+    for one, fault in ((hop(1, raw=SHORT), Fault.WRONG_IDENTIFIER), *WRONG_HOPS[:5]):
+        wrong = [witness(2), witness(3, raw=one.raw, name=one.name, **few)]
+        too_long = len(one.name) > 255
+        yield msg.MarkedCovered, "witnesses", wrong, Fault.TOO_LONG if too_long else fault
+    yield msg.MarkedCovered, "witnesses", [witness(2, **few)] * 1025, Fault.TOO_LONG
+    yield msg.MarkedCovered, "witnesses", [witness(2)] * 20, Fault.TOO_LONG
+
+
 def wrong() -> Iterator[tuple[str, Any, str]]:
     """Every wrong message: what of it is wrong, itself, and the complaint expected."""
-    for kind, field, value, fault in chain(wrong_scalars(), wrong_pointers(), wrong_routes()):
+    for kind, field, value, fault in chain(
+        wrong_scalars(), wrong_pointers(), wrong_routes(), wrong_marks()
+    ):
         what = f"{kind.__name__}.{field} = {value!r}"[:150]
         yield what, replace(GOOD[kind], **{field: value}), fault
 
@@ -240,7 +293,7 @@ class TableTests(SynchronousTestCase):
             self.assertEqual(self.checks.fault(message), fault, what)
 
     def test_every_message_that_names_nodes_or_numbers_is_in_this_table(self):
-        here = {*NUMBERS, *IDENTIFIERS, *ONE_POINTER, *POINTERS, msg.Caught}
+        here = {*NUMBERS, *IDENTIFIERS, *ONE_POINTER, *POINTERS, msg.Caught, msg.MarkedCaught}
         elsewhere = {msg.Bodies, msg.Have, msg.Want, msg.Lost, msg.Given, msg.Notify, msg.Changed}
         elsewhere.add(msg.StoreMail)  # the store reads its letters itself
         self.assertEqual(here | elsewhere, set(get_args(msg.PeerMessage)))

@@ -154,6 +154,7 @@ FOREIGN = frozenset(
         "node",
         "eval",
         "apt-get",
+        "curl",
     }
 )
 
@@ -647,7 +648,7 @@ class Json(SynchronousTestCase):
 
     def test_the_json_of_start_is_as_described(self):
         done = testbed.Started(network=self.network, started=(1, 2), members=2, seconds=1.0)
-        self.assertShape("start-network", lifecycle.started_json(done))
+        self.assertShape("start-network", lifecycle.started_json(done, Path("operator")))
 
     def test_the_json_of_remove_and_add_is_as_described(self):
         removed = Removed(node=1, killed=False, members=1, seconds=1.0)

@@ -17,22 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.errors import ConfigError
+from chordnet.kinds import Addresses, Flag, Names, NumberOf, OneOf, OwnPort, Seconds, Text, Whole
 from chordnet.net.base.limits import NetworkLimits
-from chordnet.settings import (
-    CONFIG,
-    OPTIONS,
-    Addresses,
-    Flag,
-    Names,
-    NodeSettings,
-    NumberOf,
-    OneOf,
-    Option,
-    Seconds,
-    Text,
-    Whole,
-    listen_description,
-)
+from chordnet.settings import CONFIG, OPTIONS, NodeSettings, Option, listen_description
 from chordnet.tap import Options
 
 SOURCES = ("file", "environment", "words")
@@ -48,8 +35,8 @@ def two_values(kind: Any) -> tuple[Any, Any]:
             return kind.low + 0.5, kind.low + 1.5
         case Flag():
             return True, False
-        case Text():
-            return "one", "two"
+        case Text() | OwnPort():
+            return ("one", "two") if isinstance(kind, Text) else ("9101", "[::1]:0")
         case OneOf():
             return kind.choices[0], kind.choices[1]
         case Addresses():
@@ -72,8 +59,10 @@ def wrong_values(kind: Any) -> tuple[list[str], list[Any]]:
             return texts, [*texts, True, [1], {}, kind.high + 1, 10**400]
         case Flag():
             return ["perhaps", "2"], ["perhaps", 2, 1.5, [True], {}]
-        case Text():
-            return [], [5, 1.5, True, ["one"], {}]
+        case Text() | OwnPort():
+            wrong = ["x", "", "70000", "a.example:1", "1.2.3.4", "1.2.3.4:x", ":80"]
+            texts = wrong if isinstance(kind, OwnPort) else []
+            return texts, [*texts, 5, 1.5, True, ["one"], {}]
         case OneOf():
             return ["nonsense", kind.choices[0].upper()], ["nonsense", 5, True, [kind.choices[0]]]
         case Addresses():
@@ -335,7 +324,8 @@ class DeclaredTests(SynchronousTestCase):
             "interface": ("i", Text(), None, "all interfaces"),
             "advertise": ("a", Text(), None, "worked out"),
             "peer": ("", Addresses(64), (), "none"),
-            "name": ("n", Text(), None, "its address"),
+            "name": ("n", Text(), None, "that of its identity, else its address"),
+            "identity": ("", Text(), None, "none"),
             "network": ("", Text(), "default", "default"),
             "bits": ("", Whole(3, 256), 160, "160"),
             "state-dir": ("s", Text(), None, "none"),
@@ -353,6 +343,8 @@ class DeclaredTests(SynchronousTestCase):
             ),
             "replicas": ("", NumberOf((1, 3, 5, 7, 9)), 3, "3"),
             "leave-timeout": ("", Seconds(0, 3600), 5.0, "5.0"),
+            "http": ("", OwnPort(), None, "none"),
+            "seals": ("", OneOf(("always", "asked")), "always", "always"),
             "max-clients": ("", Whole(1, 65_536), 256, "256"),
         }  # fmt: skip
         found = {

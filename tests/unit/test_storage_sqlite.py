@@ -815,7 +815,7 @@ class ChecksumTests(SqliteCase):
         self.spoil(log, 12, "body = x'00'")
         self.assertEqual(len(log.newest(9)), 4)
         log.close()
-        self.assertEqual(sqlite3.connect(self.file).execute("PRAGMA user_version").fetchone(), (5,))
+        self.assertEqual(sqlite3.connect(self.file).execute("PRAGMA user_version").fetchone(), (6,))
 
 
 class FullDiskTests(SqliteCase):

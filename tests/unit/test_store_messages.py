@@ -58,7 +58,7 @@ PARTS = {
     Configuration: "generation epoch members",
     Vote: "ballot members",
     Head: "formation slot configuration sealed promised vote newest emptied floor recovering"
-    " recovery",
+    " recovery settled",
     Recovery: "configuration left",
     Applied: "version request",
     Content: "value version expires requests",
@@ -120,7 +120,7 @@ class WireTests(SynchronousTestCase):
         none = [0, 0, "", 0]
         self.assertEqual(
             on_the_wire(blank(b"f", 7, 1)),
-            [b"f", 7, [1, 0, []], False, none, None, None, False, [none, 0], 0, None],
+            [b"f", 7, [1, 0, []], False, none, None, None, False, [none, 0], 0, None, False],
         )
 
     def test_a_head_that_was_kept_before_there_were_recoveries_is_read(self) -> None:

@@ -264,6 +264,18 @@ class SilentMembersTests(SynchronousTestCase):
             hearer.wait(1.0)
         self.assertEqual(hearer.believed, [SURE])
 
+    def test_the_minute_begins_when_there_is_only_one_other_node(self) -> None:
+        hearer = Hearer(near="E")
+        hearer.lose("ABC")
+        hearer.hear("E", SURE)
+        hearer.wait(50.0)
+        hearer.around.settled = hearer.around.now
+        for believed, seconds in (([], 58), ([SURE], 3)):
+            for _ in range(seconds):
+                hearer.lose("ABC")
+                hearer.wait(1.0)
+            self.assertEqual(hearer.believed, believed)
+
 
 class NodeTests(SynchronousTestCase):
     """What a whole node does about words of a stranger, called X."""

@@ -17,10 +17,12 @@ from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.node.asking import HEDGE_S
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.talk import Digest, Lists, Missing, Stock, Sum, Where
+from chordnet.core.store.upkeep.offers import Offer, Ready
 from tests.unit.store_node_support import (
     FIRST,
     FORMATION,
     FOUNDING,
+    START,
     A,
     B,
     C,
@@ -73,11 +75,20 @@ class ArcTests(SynchronousTestCase):
         self.assertEqual(formation.seats.settled_at, node.now)
         self.assertEqual(node.machine.deadline, node.now)
 
+    def test_since_when_it_has_had_its_neighbours_does_not_change_while_they_are_the_same(
+        self,
+    ) -> None:
+        node = Node(near=())
+        for names, after in (("BC", 1.0), ("BC", 1.0), ("CB", 1.0), ("B", 4.0)):
+            node.wait(1.0)
+            node.near(*names)
+            self.assertEqual(node.machine.around.settled, START + after)
+
 
 class BeginTests(SynchronousTestCase):
     def test_what_the_disk_knows_of_configurations_is_in_the_directory_at_the_start(self) -> None:
         heads = (
-            Head(FORMATION, 0, SECOND),
+            Head(FORMATION, 0, SECOND, settled=True),
             Head(FORMATION, 1, FIRST, sealed=True, newest=SECOND),
             Head(FORMATION, 2, FIRST),
             Head(FORMATION, 3, later(0), sealed=True, newest=later(5, A, D)),
@@ -89,6 +100,37 @@ class BeginTests(SynchronousTestCase):
         self.assertEqual(directory.of(2), Listed(2, FIRST))
         unknown = Listed(3, later(5, A, D), serves=False, before=later(4))
         self.assertEqual(directory.of(3), unknown)
+
+    def test_a_member_that_starts_does_not_take_it_for_granted_that_others_have_installed_its_state(
+        self,
+    ) -> None:
+        node = Node(kept=Kept(1, 1, FOUNDING, FOUNDING, (Head(FORMATION, 1, SECOND),), ()))
+        listed = Listed(1, SECOND, serves=False, before=later(1))
+        self.assertEqual(node.formation.directory.of(1), listed)
+        node.take(msg.Chosen)
+        node.wait(3.0)
+        told = dict(node.take(msg.Chosen))
+        self.assertEqual(sorted(told), ["B", "D"])
+        node.hear("B", msg.Installed(address(B, 1, 2), told["B"].rid))
+        self.assertEqual(node.formation.directory.of(1), SURE)
+        head = node.formation.holdings.slots[1].registers.head
+        self.assertEqual(head, Head(FORMATION, 1, SECOND, settled=True))
+        self.assertIn(HeadKept(head), node.entries)
+
+    def test_who_has_lost_its_seat_keeps_its_records_until_a_majority_has_installed_the_next_epoch(
+        self,
+    ) -> None:
+        for settled, kept in ((False, [KEY]), (True, [])):
+            has = ((0, KEY, Record(BALLOT, BALLOT, CONTENT)),)
+            heads = (Head(FORMATION, 0, SECOND, settled=settled),)
+            first = Node(A, kept=Kept(1, 2, FOUNDING, FOUNDING, heads, has), near=("C",))
+            head = Head(FORMATION, 0, FIRST, sealed=True, vote=Vote(BALLOT, SECOND.members))
+            other = Node(C, kept=Kept(3, 2, FOUNDING, FOUNDING, (head,), has), near=("A",))
+            network = Network(first, other)
+            network.wait(20.0, 0.1)
+            held = other.formation.holdings.slots[0].registers
+            self.assertEqual(held.head.newest, SECOND)
+            self.assertEqual(list(held.records), kept)
 
     def test_a_member_that_lacks_its_newest_state_when_it_starts_fetches_it(self) -> None:
         heads = (
@@ -321,6 +363,9 @@ class ChangeTests(SynchronousTestCase):
         node.near("B", "D", before="D")
         for member in (B, D, Member("C", 99)):
             node.hear(member.node, hail(member))
+        node.wait(0.0)
+        for _to, offer in node.take(Offer, "D"):
+            node.hear("D", Ready(FORMATION, offer.number, D.store))
         node.wait(0.6)
         ((_to, ask),) = node.take(msg.PrepareChange, "B")
         return node, ask

@@ -431,6 +431,26 @@ class LearnedTests(SynchronousTestCase):
         self.assertEqual(disk.kept(), [HeadKept(disk.head()), AllDropped(0)])
         self.assertIsNone(disk.rings)
 
+    def test_that_a_majority_has_installed_an_epoch_is_kept_where_it_is_installed(self) -> None:
+        disk = Disk()
+        disk.holdings.learned(Listed(0, FIRST))
+        disk.holdings.settle(Listed(0, SECOND))
+        self.assertEqual(disk.kept(), [])
+        disk.holdings.slots[0].registers.install(SECOND, (), GROUND)
+        disk.around.effects.clear()
+        disk.holdings.settle(UNSURE)
+        self.assertEqual(disk.kept(), [])
+        for _ in range(2):
+            disk.holdings.settle(Listed(0, SECOND))
+        self.assertEqual(disk.kept(), [HeadKept(Head(FORMATION, 0, SECOND, settled=True))])
+
+    def test_an_epoch_that_was_just_installed_is_not_known_to_serve(self) -> None:
+        disk = Disk()
+        disk.holdings.slots[0].registers.install(SECOND, (), GROUND)
+        disk.holdings.settle(Listed(0, SECOND))
+        disk.holdings.slots[0].registers.install(THIRD, (), GROUND)
+        self.assertFalse(disk.head().settled)
+
     def test_who_stays_a_member_drops_nothing(self) -> None:
         disk = Disk()
         disk.take(msg.Accept(address(), 1, b"k", BALLOT, CONTENT), "B")

@@ -15,6 +15,7 @@ from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.seats import Holder, Seats
 from chordnet.core.store.node.surroundings import For
 from chordnet.core.store.slot.reconfigure import Step
+from chordnet.core.store.upkeep.offers import Offer, Ready
 from tests.unit.store_node_support import (
     FIRST,
     FORMATION,
@@ -24,6 +25,7 @@ from tests.unit.store_node_support import (
     B,
     C,
     D,
+    E,
     later,
     names,
     surroundings,
@@ -81,7 +83,25 @@ class Owner:
         for name in self.around.place.successors:
             self.around.heard[name] = self.around.now
         self.seats.look()
+        self.answer_offers()
         return self.said()
+
+    def offers(self) -> list[tuple[str, Offer]]:
+        """Return and forget the offers that were made."""
+        found = [
+            (to, each)
+            for to, messages in self.around.said.items()
+            for each in messages
+            if isinstance(each, Offer)
+        ]
+        for to, offer in found:
+            self.around.said[to].remove(offer)
+        return found
+
+    def answer_offers(self) -> None:
+        """Have all nodes that are offered seats say that they take them."""
+        for to, offer in self.offers():
+            self.seats.offers.on_ready(to, Ready(FORMATION, offer.number, self.holders[to].store))
 
     def said(self) -> list[tuple[str, msg.StoreMessage]]:
         found = [(each.to, each.message) for each in self.around.effects if isinstance(each, Say)]
@@ -384,6 +404,133 @@ class LookTests(SynchronousTestCase):
         self.assertEqual(names(seats.wanted(later(2, A, B, C))), "ACD")
 
 
+class OfferTests(SynchronousTestCase):
+    """What is asked of those that are to come, before they are proposed."""
+
+    def setUp(self) -> None:
+        self.owner = Owner("DEFBC")
+        self.owner.directory.learn(Listed(0, later(2, A, B, C)))
+        self.owner.lost("C", 20.0)
+        self.seats = self.owner.seats
+
+    def offers(self, after: float = 0.0) -> list[str]:
+        """Look at the slots after some time; return who was offered a seat."""
+        self.owner.around.now += after
+        for name in self.owner.around.place.successors:
+            self.owner.around.heard[name] = self.owner.around.now
+        self.seats.look()
+        self.made = self.owner.offers()
+        return [to for to, _offer in self.made]
+
+    def ready(self, sender: str, store: int | None = None, number: int | None = None) -> str:
+        """Have a node say that it takes the seat; return who is proposed then."""
+        (_to, offer), *_others = self.made
+        store = member(sender).store if store is None else store
+        number = offer.number if number is None else number
+        self.seats.offers.on_ready(sender, Ready(FORMATION, number, store))
+        return self.owner.wanted_of(0)
+
+    def test_nobody_is_proposed_before_it_has_said_that_it_takes_the_seat(self) -> None:
+        self.assertEqual(self.offers(), ["D"])
+        ((_to, offer),) = self.made
+        self.assertEqual((offer.formation, offer.slot), (FORMATION, 0))
+        self.assertEqual((offer.generation, offer.epoch), (1, 2))
+        self.assertEqual((self.owner.said(), self.seats.changes), ([], {}))
+        self.assertEqual(self.ready("D"), "ABD")
+
+    def test_a_change_waits_for_all_that_are_to_come(self) -> None:
+        self.owner = Owner("DEBC")
+        self.seats = self.owner.seats
+        self.assertEqual(self.offers(), ["D", "E"])
+        self.assertEqual(self.ready("E"), "")
+        self.assertEqual(self.ready("E"), "")
+        self.assertEqual(self.ready("D"), "ADE")
+
+    def test_only_the_node_that_was_asked_is_believed_and_only_as_the_answer_to_the_offer(
+        self,
+    ) -> None:
+        self.offers()
+        self.assertEqual(self.ready("E"), "")
+        self.assertEqual(self.ready("E", D.store), "")
+        self.assertEqual(self.ready("D", number=self.made[0][1].number + 1), "")
+        self.assertEqual(list(self.owner.around.unknown), [])
+        self.assertEqual(self.ready("D"), "ABD")
+
+    def test_a_node_with_another_disk_than_the_one_meant_is_not_proposed_but_greeted(self) -> None:
+        self.offers()
+        self.assertEqual(self.ready("D", 99), "")
+        self.assertEqual(list(self.owner.around.unknown), ["D"])
+        self.assertEqual(self.ready("D"), "")
+        self.owner.other_disk("D")
+        self.assertEqual(self.offers(), ["D"])
+        self.seats.offers.on_ready("D", Ready(FORMATION, self.made[0][1].number, 99))
+        ((_slot, change),) = self.seats.changes.values()
+        self.assertIn(Member("D", 99), change.underway.wanted)
+
+    def test_an_offer_is_repeated_every_half_second_and_another_node_is_asked_after_2_seconds(
+        self,
+    ) -> None:
+        self.assertEqual(self.offers(), ["D"])
+        for after, asked in ((0.4, []), (0.1, ["D"]), (0.4, []), (0.1, ["D"]), (0.5, ["D"])):
+            self.assertEqual(self.offers(after), asked)
+        self.assertEqual(self.offers(0.5), ["E"])
+        self.assertEqual(self.ready("D"), "")
+        self.assertEqual(self.ready("E"), "ABE")
+
+    def test_a_node_that_does_not_answer_is_asked_again_5_seconds_later(self) -> None:
+        self.offers()
+        self.offers(2.0)
+        self.owner.lost("EF", 1.0)
+        self.offers(0.1)
+        self.assertEqual(self.offers(4.8), [])
+        self.assertEqual(self.offers(0.1), ["D"])
+
+    def test_a_member_that_does_not_answer_for_another_slot_is_not_moved_for_that(self) -> None:
+        self.owner = Owner("DEBC", arc=(0, 1))
+        self.seats = self.owner.seats
+        self.owner.directory.learn(Listed(0, later(2, A, B, C)))
+        self.owner.directory.learn(Listed(1, later(2, A, D, E)))
+        self.offers()
+        self.offers(2.0)
+        self.assertEqual(self.seats.wanted(later(2, A, D, E)), (A, D, E))
+
+    def test_a_member_leaves_without_a_replacement_only_if_nobody_could_come(self) -> None:
+        for ring, wanted in (("DBC", "ABC"), ("BC", "AB")):
+            self.owner = Owner(ring)
+            self.seats = self.owner.seats
+            self.owner.directory.learn(Listed(0, later(2, A, B, C)))
+            self.owner.vacates("C")
+            self.offers()
+            self.offers(2.0)
+            self.assertEqual(names(self.seats.wanted(later(2, A, B, C))), wanted)
+
+    def test_who_is_lost_meanwhile_gives_way_to_another_immediately(self) -> None:
+        self.offers()
+        self.owner.lost("D", 0.1)
+        self.assertEqual(self.offers(0.1), ["E"])
+
+    def test_nothing_is_proposed_if_the_slot_has_changed_meanwhile(self) -> None:
+        self.offers()
+        self.owner.directory.learn(Listed(0, later(3, A, B, C)))
+        self.assertEqual(self.ready("D"), "")
+        self.assertEqual(self.owner.said(), [])
+
+    def test_who_says_meanwhile_that_it_leaves_is_not_proposed(self) -> None:
+        self.offers()
+        self.owner.vacates("D")
+        self.assertEqual(self.ready("D"), "")
+
+    def test_offers_count_as_changes(self) -> None:
+        self.owner = Owner("DEBC", Founding("net", 8, 32, 3, (A, B, C)), arc=range(32))
+        self.seats = self.owner.seats
+        self.assertEqual(sorted(self.offers()), ["D"] * 16 + ["E"] * 16)
+        self.assertTrue(self.seats.is_busy(31))
+        self.ready("D")
+        self.ready("E")
+        self.assertEqual((len(self.seats.changes), len(self.seats.offers.slots)), (1, 15))
+        self.assertEqual(self.offers(0.1), [])
+
+
 class ToldAgainTests(SynchronousTestCase):
     """A configuration that is chosen and does not serve."""
 
@@ -449,7 +596,23 @@ class LeadingTests(SynchronousTestCase):
     def test_a_change_without_a_result_is_tried_again_after_a_second_and_given_up_after_5_tries(
         self,
     ) -> None:
-        for _ in range(5):
+        self.choose()
+        self.tries(5)
+
+    def test_a_change_with_disks_that_are_to_come_is_given_up_after_2_tries_unless_it_is_chosen(
+        self,
+    ) -> None:
+        self.tries(2)
+
+    def test_a_change_without_disks_that_are_to_come_is_given_up_after_5_tries(self) -> None:
+        self.owner = Owner("DEBC", arc=())
+        self.owner.seats.finish(sealed_head(), A)
+        ((self.rid, _change),) = self.owner.seats.changes.items()
+        self.owner.said()
+        self.tries(5)
+
+    def tries(self, number: int) -> None:
+        for _ in range(number):
             self.assertEqual(self.owner.rings(For.LEAD, self.rid), 1.0)
             self.owner.seats.again(self.rid)
             self.assertEqual(len(self.owner.said()), 3)
@@ -459,7 +622,7 @@ class LeadingTests(SynchronousTestCase):
         self.owner.seats.again(self.rid)
 
     def test_the_tries_of_each_change_are_counted_by_themselves(self) -> None:
-        for _ in range(6):
+        for _ in range(3):
             self.owner.seats.again(self.rid)
         self.owner.seats.changes[self.rid] = (0, self.change)
         self.owner.seats.again(self.rid)

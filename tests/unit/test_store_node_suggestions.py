@@ -20,6 +20,7 @@ def suggestions_of(owner: Owner) -> Suggestions:
 
 def told(owner: Owner, suggested: Suggest) -> None:
     suggestions_of(owner).on_suggest(suggested)
+    owner.answer_offers()
 
 
 class SuggestionTests(SynchronousTestCase):
@@ -110,6 +111,15 @@ class SuggestionTests(SynchronousTestCase):
         self.assertEqual(self.suggested(owner, "ABD"), "ABD")
         self.assertEqual(self.suggested(owner, "ABE"), "ABD")  # one at a time
 
+    def test_a_member_asks_those_that_are_to_come_itself(self) -> None:
+        owner = Owner()
+        owner.lost("C", 1.0)
+        suggestions_of(owner).on_suggest(Suggest(FORMATION, 0, 1, 1, members("ABD")))
+        self.assertEqual(owner.wanted_of(0), "")
+        suggestions_of(owner).on_suggest(Suggest(FORMATION, 0, 1, 1, members("ABD")))
+        ((to, _offer),) = owner.offers()
+        self.assertEqual(to, "D")
+
     def test_what_is_suggested_for_another_epoch_or_by_a_wrong_number_is_let_go(self) -> None:
         for epoch, slot in ((2, 0), (0, 0), (1, 4)):
             owner = Owner()
@@ -184,7 +194,7 @@ class SuggestionTests(SynchronousTestCase):
         suggestions.on_suggest(Suggest(FORMATION, 0, 1, 1, members("ABF")))
         self.assertEqual((owner.wanted_of(0), list(owner.around.unknown)), ("", ["C"]))
         owner.other_disk("C")
-        suggestions.on_suggest(Suggest(FORMATION, 0, 1, 1, members("ABF")))
+        told(owner, Suggest(FORMATION, 0, 1, 1, members("ABF")))
         self.assertEqual(owner.wanted_of(0), "ABF")
 
     def test_no_more_seats_change_than_may_except_at_first(self) -> None:

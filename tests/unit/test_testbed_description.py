@@ -52,6 +52,11 @@ class DescriptionTests(SynchronousTestCase):
         del fields["record"]
         self.assertIsNone(NetworkDescription.from_json(json.dumps(fields)).recording(1))
 
+    def test_a_network_of_before_identities_is_read_as_a_plain_one(self) -> None:
+        fields = json.loads(network(3, secured=True).to_json())
+        del fields["secured"]
+        self.assertFalse(NetworkDescription.from_json(json.dumps(fields)).secured)
+
     def test_a_description_survives_being_written_down(self) -> None:
         described = network(7).with_removed(3, 5)
         self.assertEqual(NetworkDescription.from_json(described.to_json()), described)
@@ -202,6 +207,8 @@ class HomeTests(SynchronousTestCase):
   "successors": 8,
   "code": "",
   "record": null,
+  "secured": false,
+  "advertise": null,
   "format": 1
 }
 """,

@@ -379,6 +379,17 @@ class ComposeTests(SynchronousTestCase):
             file["volumes"], {f"node-{n}": {"labels": {HOME_LABEL: "/home"}} for n in (1, 2, 3)}
         )
 
+    def test_a_secured_node_is_told_where_its_identity_is_and_nothing_of_it(self) -> None:
+        secured = network(3, name="lab", base_port=8001, secured=True)
+        plain = network(3, name="lab", base_port=8001)
+        told, untold = (
+            compose_project(TEMPLATE, each, "/home", "lab")["services"]["node-3"]
+            for each in (secured, plain)
+        )
+        identity = {"CHORDNET_IDENTITY": "/var/lib/chordnet/identity"}
+        self.assertEqual(told["environment"], untold["environment"] | identity)
+        self.assertEqual({**told, "environment": {}}, {**untold, "environment": {}})
+
     def test_a_service_that_is_no_node_has_no_number(self) -> None:
         for service, number in (("node-12", 12), ("node-", None), ("node-1x", None), ("db", None)):
             self.assertEqual(service_number(service), number)

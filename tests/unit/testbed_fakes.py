@@ -279,12 +279,15 @@ class FakeClient:
         self.nodes.words.append(("get_messages", limit, since))
         return self._answer(self.nodes.logs)
 
-    def send_message(self, body: str, wait: bool = True) -> Deferred[Receipt]:
-        self.nodes.words.append(("send_message", body, wait))
+    def send_message(
+        self, body: str, wait: bool = True, *, receipt: str = "counted", expect: Sequence[str] = ()
+    ) -> Deferred[Receipt]:
+        asked = (receipt, list(expect)) if receipt != "counted" or expect else ()
+        self.nodes.words.append(("send_message", body, wait, *asked))
         usual = Receipt("id", body, 5, 5, 4, 2, 0.004, False, [])
         unusual = self.nodes.receipts.pop(0) if self.nodes.receipts else {}
-        receipt = msgspec.structs.replace(usual, **unusual)
-        return self._answer(dict.fromkeys(self.nodes.statuses, receipt))
+        given = msgspec.structs.replace(usual, **unusual)
+        return self._answer(dict.fromkeys(self.nodes.statuses, given))
 
     def store_state(self) -> Deferred[StoreState]:
         number = self.nodes.number(self.address)
@@ -528,6 +531,19 @@ class FakeEngine:
 
 
 @attrs.define
+class FakeIdentities:
+    """Makes identities by writing down whose."""
+
+    provided: list[list[int]] = attrs.field(factory=list)
+    broken: str = ""
+
+    def provide(self, numbers: Collection[int]) -> None:
+        if self.broken:
+            raise TestbedError(self.broken)
+        self.provided.append(sorted(numbers))
+
+
+@attrs.define
 class World:
     """A testbed whose every part is a fake, on a clock that stands still."""
 
@@ -539,6 +555,7 @@ class World:
     """Which engines were made."""
     taken: dict[int, str] = attrs.field(factory=dict)
     """Ports that another program listens on, and which; this machine's own do not matter."""
+    identities: FakeIdentities = attrs.field(factory=FakeIdentities)
     nodes: FakeNodes = attrs.field(init=False)
     engine: FakeEngine = attrs.field(init=False)
     testbed: Testbed = attrs.field(init=False)
@@ -551,7 +568,7 @@ class World:
             NetworkHome(self.root, self.described.name),
             self.nodes.connect,
             say=self.said.append,
-            engines=Engines(self._make_engine),
+            engines=Engines(self._make_engine, identities=lambda _: self.identities),
             taken_by=self.taken.get,
         )
 

@@ -29,70 +29,98 @@ _ARROWS = {
     "core.lookup": "core.base core.kernel core.ring",
     "core.fingers": "core.base core.kernel core.lookup core.ring",
     "core.join": "core.base core.kernel core.lookup core.ring",
-    "core.log": "core.base core.kernel core.ring",
+    "core.seals": "core.base core.kernel",
+    "core.log": "core.base core.kernel core.ring core.seals",
     "core.store.base": "core.base",
     "core.store.slot": "core.store.base",
     "core.store.begin": "core.base core.store.base",
     "core.store.look": "core.store.base",
     "core.store.upkeep": "core.store.base core.store.slot",
     "core.store.watch": "core.store.base",
-    "core.store.node": "core.base core.kernel core.store.base core.store.begin core.store.look "
-    "core.store.slot core.store.upkeep core.store.watch",
+    "core.store.node": "core.base core.kernel core.store.base core.store.begin "
+    "core.store.look core.store.slot core.store.upkeep core.store.watch",
     "core.store": "",
-    "core.broadcast": "core.base core.kernel core.log core.lookup core.ring",
-    "core": "core.base core.broadcast core.fingers core.join core.kernel core.log core.lookup "
-    "core.ring",
+    "core.broadcast": "core.base core.kernel core.log core.lookup core.ring "
+    "core.seals",
+    "core": "core.base core.broadcast core.fingers core.join core.kernel "
+    "core.log core.lookup core.ring core.seals",
     "judge": "core.base",
     "judge.store": "core.base",
-    "record": "core core.base",
-    "wire": "core.base",
+    "record": "core core.base core.seals",
+    "wire.trust": "",
+    "wire": "core.base wire.trust",
+    "trust.base": "core.base",
+    "trust": "core.base core.seals trust.base",
     "storage.base": "core.base",
     "storage.log": "core.base core.log storage.base",
     "storage.store": "core.base core.store.base storage.base",
     "storage": "core.base storage.base storage.log",
-    "net.base": "core.base core.log core.store.base wire",
-    "net.handles": "core.base net.base",
-    "net.links": "core.base net.base wire",
+    "net.tls": "trust trust.base",
+    "net.base": "core.base core.log core.store.base net.tls wire",
+    "net.streams": "net.base net.tls trust.base",
     "net.observe": "core.base core.log net.base wire",
-    "net.serve": "core.base core.log net.base net.links net.observe wire",
-    "net.store": "core.base core.store.base core.store.begin core.store.look core.store.node "
-    "net.base wire",
-    "net.runtime": "core.base core.store.base core.store.begin net.base net.links net.observe "
-    "net.serve net.store record storage storage.base storage.log storage.store wire",
-    "settings": "core.base core.store.base core.store.begin net.base net.runtime storage.base "
-    "storage.log",
-    "sources": "core.base settings",
-    "seams": "core core.base net.base net.runtime settings storage.log",
-    "service": "core.base net.base net.handles net.links net.observe net.runtime net.serve "
-    "net.store seams settings wire",
-    "client": "core.base judge.store net.base net.handles net.links wire",
-    "server": "service",
+    "net.store": "core.base core.store.base core.store.begin core.store.look "
+    "core.store.node net.base wire",
+    "kinds": "core.base net.base",
     "healthcheck": "",
-    "tap": "core.base net.links service settings sources",
-    "testing": "core.base core.log net.base service",
     "recipes": "core.base wire",
-    "sim.world": "core core.base judge",
+    "sim.world": "core core.base core.seals judge",
     "sim.scenarios": "core.base core.kernel judge sim.world",
     "sim.search": "core core.base core.kernel core.lookup",
     "sim.generations": "core.base core.store.base core.store.slot",
     "sim.slots": "core.base core.store.base core.store.slot sim.search",
-    "sim.store": "core.base core.store.base core.store.begin core.store.node judge.store sim.world",
+    "sim.store": "core.base core.store.base core.store.begin core.store.node "
+    "core.store.upkeep judge.store sim.world",
     "sim.store.scenarios": "core.store.base sim.store",
-    "sim.campaign": "core core.base sim.world",
+    "sim.campaign": "core core.base core.seals sim.world",
     "sim.measured": "core.base sim.scenarios sim.world",
     "sim": "core.base sim.campaign sim.scenarios sim.world",
-    "survey": "core.base judge wire",
+    "survey": "core.base judge wire wire.trust",
     "survey.store": "core.base core.store.base survey wire",
+    "survey.trust": "survey wire wire.trust",
     "draw": "core.base survey survey.store wire",
     "testbed.base": "survey",
-    "testbed.engines": "survey testbed.base",
-    "testbed.actions": "core.base survey survey.store testbed.base testbed.engines wire",
-    "cli.base": "client core.base draw survey testbed.actions testbed.base testbed.engines wire",
-    "cli.commands": "cli.base draw judge survey survey.store testbed.actions testbed.base wire",
-    "cli.store": "cli.base core.base core.store.base draw storage storage.store survey "
-    "survey.store testbed.actions wire",
-    "cli.lab": "cli.base core.base draw judge.store record sim.measured sim.slots sim.store "
-    "sim.store.scenarios sim.world",
+    "testbed.identities": "core.base survey testbed.base trust trust.base",
+    "testbed.engines": "core.base survey testbed.base testbed.identities",
+    "testbed.actions": "core.base survey survey.store testbed.base "
+    "testbed.engines testbed.identities wire",
+    "testbed.membership": "core.base survey survey.trust testbed.actions trust "
+    "trust.base wire.trust",
+    "net.guard": "core.base net.base",
+    "net.links": "core.base net.base net.guard net.streams net.tls trust "
+    "trust.base wire wire.trust",
+    "net.enrol": "core.base net.base net.links net.streams net.tls trust "
+    "trust.base wire wire.trust",
+    "net.serve": "core.base core.log net.base net.links net.observe wire "
+    "wire.trust",
+    "net.runtime": "core.base core.seals core.store.base core.store.begin "
+    "net.base net.enrol net.links net.observe net.serve net.store net.tls record "
+    "storage storage.base storage.log storage.store trust.base wire wire.trust",
+    "net.handles": "core.base net.base net.runtime net.store wire",
+    "settings": "core.base core.store.base core.store.begin kinds net.base "
+    "net.runtime storage.base storage.log trust",
+    "sources": "core.base settings",
+    "seams": "core core.base core.seals net.base net.observe net.runtime "
+    "net.store net.tls settings storage.log trust wire",
+    "web": "core.base net.base net.runtime net.store wire",
+    "service": "core.base net.base net.handles net.links net.observe "
+    "net.runtime net.serve net.tls seams settings web wire",
+    "client": "core.base judge.store net.base net.handles net.links net.tls "
+    "trust trust.base wire wire.trust",
+    "server": "service",
+    "tap": "core.base kinds net.enrol net.links service settings sources "
+    "testbed.identities",
+    "testing": "core.base core.log net.base service",
+    "cli.base": "client core.base draw survey testbed.actions testbed.base "
+    "testbed.engines trust wire",
+    "cli.commands": "cli.base draw judge survey survey.store survey.trust "
+    "testbed.actions testbed.base wire",
+    "cli.trust": "cli.base core.base draw net.enrol survey survey.trust "
+    "testbed.actions testbed.base testbed.membership wire.trust",
+    "cli.store": "cli.base core.base core.store.base draw storage "
+    "storage.store survey survey.store testbed.actions wire",
+    "cli.lab": "cli.base core.base draw judge.store record sim.measured "
+    "sim.slots sim.store sim.store.scenarios sim.world",
     "cli": "cli.base",
 }
 # fmt: on
@@ -150,20 +178,22 @@ MOST_PARAMETERS = 8
 # What is larger, and by how much: a class that grows or shrinks says so here.
 # fmt: off
 METHODS = {
-    "chordnet.client.client.P2PNetClient": 29,
-    "chordnet.core.broadcast.tree.Broadcasts": 30,
-    "chordnet.core.kernel.checks.Checks": 28,
+    "chordnet.client.client.P2PNetClient": 32,
+    "chordnet.core.broadcast.tree.Broadcasts": 25,
+    "chordnet.core.kernel.checks.Checks": 30,
     "chordnet.core.log.antientropy.AntiEntropy": 30,
     "chordnet.core.log.ledger.Ledger": 27,
-    "chordnet.net.links.transport.PeerTransport": 35,
-    "chordnet.net.runtime.node.LocalNode": 30,
-    "chordnet.service.ChordService": 40,
-    "chordnet.net.store.runner.StoreRunner": 26,
+    "chordnet.net.links.protocol.Connection": 28,
+    "chordnet.net.links.transport.PeerTransport": 39,
+    "chordnet.net.runtime.node.LocalNode": 32,
+    "chordnet.service.ChordService": 30,
     "chordnet.sim.store.world.StoreWorld": 27,
     "chordnet.sim.world.network.Network": 38,
 }
 BODIES: dict[str, int] = {}
-PARAMETERS: dict[str, int] = {}
+PARAMETERS: dict[str, int] = {
+    "chordnet.client.client.P2PNetClient": 9,
+}
 # fmt: on
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from chordnet.core.base import messages as core
 from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
-from chordnet.wire import codec, greeting, orders, rpc, stores, watches
+from chordnet.wire import codec, greeting, orders, receipts, rpc, stores, watches
 from chordnet.wire.stores import HeldKey
 
 RAW = bytes(range(20))
@@ -14,8 +16,15 @@ NODE = core.NodeRef(RAW, 1760000000000, "10.0.0.1:7001", "Node 1")
 OTHER = core.NodeRef(bytes(20), 1760000000001, "[::1]:7002", "Nœud 2")
 LABEL = core.RingLabel(0, 12345)
 ID = core.MessageId(RAW, 1760000000000, 3)
+CHAIN = [b"certificate", b"its issuer's"]
+SEAL = core.Seal(CHAIN, bytes(64))
+PROOF = core.Proof(3, 1, bytes(64), bytes(32), [bytes(32)], CHAIN)
+WITNESS = core.Witness(RAW, "Node 1", 1760000000000, bytes(64), CHAIN)
 INFO = rpc.NodeInfo(RAW.hex(), "Node 1", "10.0.0.1:7001")
 RECEIPT = rpc.Receipt(str(ID), "apple", 15, 16, 15, 4, 0.009, True, [INFO])
+EVIDENCE = receipts.Evidence(
+    3, 1, [bytes(32)], [receipts.NodeSignature("Node 1", RAW, 1760000000000, bytes(64), CHAIN)]
+)
 RECORD = rpc.MessageRecord(
     str(ID), "apple", 1760000000.5, 1760000000.6, [rpc.RouteHop(RAW.hex(), "Node 1", "origin")]
 )
@@ -81,6 +90,11 @@ PEER_MESSAGES: list[Any] = [
     core.Lost([core.Range(RAW, 1760000000000, 8, 9)]),
     core.Given(False),
     core.StoreMail(b"\x90"),
+    core.MarkedBcast(
+        ID, 1, 1760000000.5, 64, RAW, 2, [core.Hop(RAW, "Node 1", 0)], [b"apple"], [], b"", SEAL, 2
+    ),
+    core.MarkedCovered(ID, RAW, 4, 3, 2, True, [OTHER], 0, 0, [WITNESS]),
+    core.MarkedCaught(ID, 1760000000.5, [core.Hop(RAW, "Node 1", 0)], b"apple", PROOF),
 ]
 REVISION = Revision(6, b"green", 1760000060.5, (4, 5))
 REMOVED = Revision(7, None)
@@ -109,6 +123,7 @@ REQUESTS: list[Any] = [
     rpc.VacateSeats(15),
     rpc.CanStop(16),
     rpc.InspectKey(17, "config"),
+    rpc.GetMembers(18),
     watches.WatchKey(16, "config", 2),
     watches.GetHeldKeys(17, "config", True),
     orders.RecoverSlots(18, [63, 107], True, 5.0),
@@ -134,11 +149,13 @@ REPLIES: list[Any] = [
     rpc.StoreStateReply(14, STORE, True),
     rpc.StandingReply(16, STANDING),
     rpc.KeyMembersReply(17, KEY_MEMBERS),
+    rpc.MembersReply(18, [INFO, INFO]),
     watches.Revisions(16, [REVISION, REMOVED]),
     watches.HeldKeysReply(17, [HELD], True),
     watches.StaleReply(11, STALE),
     orders.RecoveryReply(18, [RECOVERY]),
     orders.AsideReply(20, "/state/store-aside-3f9c12d0"),
+    rpc.Sent(1, msgspec.structs.replace(RECEIPT, named=["Node 1"], evidence=EVIDENCE)),
 ]
 EXAMPLES = [*GREETINGS, *PEER_MESSAGES, *REQUESTS, *REPLIES]
 

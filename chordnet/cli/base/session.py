@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import click
@@ -27,23 +28,48 @@ def network_home(network: str) -> NetworkHome:
     return NetworkHome(home_directory(os.environ), network)
 
 
-def connector(reactor: Any, network: str) -> Connect:
+def connector(reactor: Any, network: str, home: NetworkHome | None = None) -> Connect:
     """Return a function that makes clients of the nodes of ``network``.
 
     The commands have time limits of their own, so the client's are made longer.
+
+    :param home: of the network; if it is secured, the clients show its operator's identity.
     """
     from chordnet.client import P2PNetClient  # noqa: PLC0415 - not every command talks to a node
 
     def connect(address: str) -> Client:
+        identity = None
+        if home is not None and (described := home.load()) is not None and described.secured:
+            identity = _identity(home.operator_directory)
         return P2PNetClient(
             address,
             reactor,
             network=network,
+            identity=identity,
             timeout_s=MAX_TIMEOUT_S,
             send_timeout_s=MAX_TIMEOUT_S,
         )
 
     return connect
+
+
+def _identity(directory: Path) -> Any:
+    """Return the identity in a directory, as it is now: a command may renew it."""
+    from chordnet.trust.identity import (  # noqa: PLC0415 - only secured networks
+        CERTIFICATE,
+        Identity,
+    )
+
+    try:
+        stamp = (directory / CERTIFICATE).stat().st_mtime_ns
+    except OSError:
+        stamp = 0  # loading it says what is wrong
+    if _loaded.get(directory, (None, 0))[1] != stamp or not stamp:
+        _loaded[directory] = Identity.load(directory), stamp
+    return _loaded[directory][0]
+
+
+_loaded: dict[Path, tuple[Any, int]] = {}
 
 
 class Bench(Protocol):
@@ -77,7 +103,7 @@ async def work_with(
         testbed = Testbed(
             reactor,
             home,
-            connector(reactor, home.name),
+            connector(reactor, home.name, home),
             say=progress.say,
             watch=progress.watch,
             look=look,

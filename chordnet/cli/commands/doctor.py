@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -18,6 +19,8 @@ from chordnet.survey.report import Report, Side, side_of
 from chordnet.survey.store.asking import look_at_store
 from chordnet.survey.store.judging import store_notes, store_problems
 from chordnet.survey.store.merged import Store
+from chordnet.survey.trust.judging import certificate_notes, certificate_problems
+from chordnet.survey.trust.seen import Certificates, look_at_certificates
 from chordnet.survey.waiting import gather, pause
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.looking import look
@@ -39,18 +42,31 @@ class Examination:
     """Of the ring, or of each side of a partition."""
     notes: tuple[Finding, ...] = ()
     store: Store = attrs.field(factory=lambda: Store({}))
+    certificates: Certificates | None = None
+    """None if the network is not secured."""
+    at: float = 0.0
+    """This machine's wall clock."""
 
     @property
     def problems(self) -> tuple[Finding, ...]:
         """Everything that is wrong."""
         store = map(Finding, store_problems(self.store))
-        return (*self.report.problems, *self._each(lambda seen: seen.problems), *store)
+        of_ring = self._each(lambda seen: seen.problems)
+        return (*self.report.problems, *of_ring, *store, *self._certified(certificate_problems))
 
     @property
     def all_notes(self) -> tuple[Finding, ...]:
         """Everything that is worth knowing and no fault."""
         store = map(Finding, store_notes(self.store))
-        return (*self._each(lambda seen: seen.notes), *self.notes, *store)
+        of_ring = self._each(lambda seen: seen.notes)
+        return (*of_ring, *self.notes, *store, *self._certified(certificate_notes))
+
+    def _certified(
+        self, judge: Callable[[Certificates, float, str], list[Fact]]
+    ) -> Iterator[Finding]:
+        if self.certificates is not None:
+            network = self.certificates.names.network
+            yield from map(Finding, judge(self.certificates, self.at, network))
 
     @property
     def settled(self) -> bool:
@@ -99,7 +115,12 @@ async def examine(testbed: Testbed, *, wait: bool, timeout: float) -> Examinatio
             notes = [Finding(OnPurpose(text, heal)) for text in faults.texts]
             visitors = report.snapshot.visitors.values()
             store = await look_at_store(observer, network, report.snapshot.statuses, visitors)
-            found = Examination(report, tuple(seen), tuple(notes), store)
+            now, certified = time.time(), None
+            if network.secured:
+                certified = await look_at_certificates(
+                    observer, network, report.snapshot.statuses, now, visitors
+                )
+            found = Examination(report, tuple(seen), tuple(notes), store, certified, now)
             if found.settled or not wait or testbed.reactor.seconds() >= deadline:
                 return found
             await pause(testbed.reactor, RETRY_S)

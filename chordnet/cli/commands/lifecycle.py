@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from chordnet.cli.base.output import print_json
-from chordnet.cli.base.session import with_testbed
+from chordnet.cli.base.session import network_home, with_testbed
 from chordnet.cli.base.words import (
     Command,
     WholeNumber,
@@ -29,8 +29,11 @@ START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
 
 
-def started_json(done: Started) -> dict[str, object]:
-    """Return the outcome of a start as its JSON document."""
+def started_json(done: Started, identity: Path) -> dict[str, object]:
+    """Return the outcome of a start as its JSON document.
+
+    :param identity: the directory of the operator's identity, if the network is secured.
+    """
     return {
         "network": done.network.name,
         "engine": done.network.engine,
@@ -40,6 +43,7 @@ def started_json(done: Started) -> dict[str, object]:
         "members": done.members,
         "seconds": round(done.seconds, 3),
         "record": done.network.record,
+        "identity": str(identity) if done.network.secured else None,
     }
 
 
@@ -56,6 +60,7 @@ Examples:
   p2pnet start-network
   p2pnet start-network --nodes 5 --engine local --network small --base-port 8001
   p2pnet start-network --record recordings
+  p2pnet start-network --nodes 3 --advertise 192.0.2.11
 """,
 )
 @click.option(
@@ -85,6 +90,19 @@ Examples:
     help="Every node, later ones too, records its events into this directory, for p2pnet replay; "
     "local engine only.",
 )
+@click.option(
+    "--secure/--insecure",
+    "secured",
+    default=None,
+    help="Secured, every node and every client proves who it is, and what they say is encrypted; "
+    "their keys are made here.  [default: secure with docker, and where it was before]",
+)
+@click.option(
+    "--advertise",
+    metavar="HOST",
+    help="Let other hosts join, which reach this one by this name or address; secured, local "
+    "engine only.",
+)
 @no_wait_option("until the store of keys is in step")
 @timeout_option(START_TIMEOUT_S)
 @json_option
@@ -95,6 +113,8 @@ def start_network(
     engine: str,
     base_port: int | None,
     record: Path | None,
+    secured: bool | None,
+    advertise: str | None,
     no_wait: bool,
     timeout: float,
     as_json: bool,
@@ -103,15 +123,23 @@ def start_network(
 
     Run again, it starts whatever is not running and changes nothing else.
     """
-    wish = Wish(nodes=nodes, base_port=base_port, engine=engine, record=record)
+    wish = Wish(
+        nodes=nodes,
+        base_port=base_port,
+        engine=engine,
+        record=record,
+        secured=secured,
+        advertise=advertise,
+    )
 
     async def work(testbed: Testbed) -> Started:
         settle = Settle.NOTHING if no_wait else Settle.IN_STEP
         return await start(testbed, wish, timeout, settle)
 
     done = with_testbed(network, work)
+    identity = network_home(network).operator_directory
     if as_json:
-        print_json(started_json(done))
+        print_json(started_json(done, identity))
         return
     where = f"({done.network.engine} engine, {ports_text(done.network)})"
     if done.started:
@@ -120,6 +148,8 @@ def start_network(
     else:
         how = f"all {count(done.members, 'node')} were running in one ring already {where}"
     print(f"network '{network}': {how}")
+    if done.network.secured:
+        print(f"secured; its programs use the identity in {identity}")
     if done.network.record is not None:
         print(f"recorded in {done.network.record}; later: p2pnet replay {done.network.record}")
 

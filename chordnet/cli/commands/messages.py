@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, get_args
 
 import click
 from twisted.internet.defer import Deferred
@@ -28,10 +28,12 @@ from chordnet.cli.base.words import (
     timeout_option,
 )
 from chordnet.draw.phrases import count, plain, seconds
+from chordnet.survey.findings import Ref
 from chordnet.survey.observer import Client
 from chordnet.survey.verdict import Names
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.messages import follow_messages
+from chordnet.wire.receipts import ReceiptKind
 from chordnet.wire.rpc import MessageRecord, Order, OrderedEntry, Receipt
 
 Entry = MessageRecord | OrderedEntry
@@ -48,6 +50,7 @@ Examples:
   p2pnet send-message 4 apple
   p2pnet send-message 4 --json apple
   p2pnet send-message 4 --no-wait apple
+  p2pnet send-message 4 --receipt signed --expect 7 --expect 9 apple
   p2pnet send-message 4 -- --a-phrase-with-dashes-in-front
 """,
 )
@@ -56,23 +59,54 @@ Examples:
 @click.option(
     "--no-wait", is_flag=True, help="Return when NODE has recorded it; do not wait for the others."
 )
+@click.option(
+    "--receipt",
+    "kind",
+    type=click.Choice(get_args(ReceiptKind)),
+    default="counted",
+    show_default=True,
+    help="How many nodes have recorded it, also their names, or also their signatures.",
+)
+@click.option(
+    "--expect",
+    metavar="NODE",
+    multiple=True,
+    help="Not confirmed unless this node has recorded it; may be given several times.",
+)
 @timeout_option(SEND_TIMEOUT_S)
 @json_option
 @network_option
 def send_message(
-    node: int | str, message: str, no_wait: bool, timeout: float, as_json: bool, network: str
+    node: int | str,
+    message: str,
+    no_wait: bool,
+    kind: ReceiptKind,
+    expect: Sequence[str],
+    timeout: float,
+    as_json: bool,
+    network: str,
 ) -> int | None:
     """Broadcast MESSAGE, one phrase without white space, from NODE.
 
     Returns when every node has confirmed that it recorded the message. The exit status is 1 if
     some node may lack it.
+
+    A receipt counts what nodes say. With --receipt signed each of them signs that it has recorded
+    the message, and NODE checks the signatures; the nodes need certificates for that.
     """
     number = chosen_node(network, node)
+    expected = [chosen_node(network, int(each)) if each.isdecimal() else each for each in expect]
+    if no_wait and (kind != "counted" or expect):
+        raise click.UsageError("--receipt and --expect need the receipt that --no-wait leaves out")
 
     async def work(testbed: Testbed) -> tuple[Receipt, Names]:
-        names = Names(testbed.checked(number))
+        nodes = testbed.checked(number)
+        names = Names(nodes)
+        wanted = [nodes.node_name(each) if isinstance(each, int) else each for each in expected]
         answer = await testbed.ask(
-            number, lambda c: c.send_message(message, wait=not no_wait), timeout
+            number,
+            lambda c: c.send_message(message, wait=not no_wait, receipt=kind, expect=wanted),
+            timeout,
         )
         return answer, names
 
@@ -106,7 +140,25 @@ def receipt_json(receipt: Receipt, origin: int, names: Names) -> dict[str, Any]:
         "shared": receipt.shared,
         "conflict": receipt.conflict,
         "lost": receipt.lost,
+        **(_named_json(receipt, names) if receipt.named else {}),
     }
+
+
+def _named_json(receipt: Receipt, names: Names) -> dict[str, Any]:
+    """Return what a receipt with names has besides; nodes that signed have a signature."""
+    evidence = receipt.evidence
+    signed = [] if evidence is None else [each.name for each in evidence.signatures]
+    return {
+        "named": _in_order(names.all_named(receipt.named)),
+        "signed": _in_order(names.all_named(signed)),
+        "unsigned": receipt.unsigned,
+        "missing": _in_order(names.all_named(receipt.missing)),
+    }
+
+
+def _in_order(refs: Iterable[Ref]) -> list[Ref]:
+    """Return nodes by number, and then those that have only a name."""
+    return sorted(refs, key=lambda ref: (isinstance(ref, str), ref if isinstance(ref, int) else 0))
 
 
 def receipt_text(receipt: Receipt) -> str:
@@ -116,13 +168,16 @@ def receipt_text(receipt: Receipt) -> str:
         f"{plain(receipt.body)}: recorded by {receipt.recorded} of "
         f"{count(receipt.members, 'node')} in {seconds(receipt.seconds)} "
         f"({count(receipt.messages, 'message')}{shared}, depth {receipt.depth})"
+        + (f", signed by {len(receipt.evidence.signatures)}" if receipt.evidence else "")
     )
 
 
 def _unconfirmed(receipt: Receipt, names: Names) -> int | None:
     if not receipt.partial:
         return None
-    missed = ", ".join(names.label(node.id, node.name) for node in receipt.unreached) or "some"
+    unreached = [names.ref(node.id, node.name) for node in receipt.unreached]
+    refs = dict.fromkeys([*unreached, *names.all_named(receipt.missing)])
+    missed = ", ".join(map(names.called, refs)) or "some"
     complain(f"not confirmed by every node: {missed} may lack it; {unconfirmed_text(receipt)}")
     return 1
 
@@ -136,6 +191,8 @@ def unconfirmed_text(receipt: Receipt) -> str:
         )
     if receipt.lost:
         return f"{count(receipt.lost, 'node')} had given its number up as lost; send it again"
+    if receipt.unsigned:
+        return f"{count(receipt.unsigned, 'node')} counted without a signature of its own"
     return "nodes that are alive get it from their neighbours"
 
 

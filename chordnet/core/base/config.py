@@ -192,11 +192,13 @@ class ProtocolConfig:
     """Broadcasts of our own in flight; one more is answered "busy"."""
     max_casts: int = attrs.field(default=4096, validator=_positive)
     """Finished broadcast trees remembered; the oldest are forgotten first. Twice as many may be
-    under way; further ones are refused, and their senders send them again."""
+    under way, half of them of one origin; further ones are refused, and their senders send them
+    again."""
     max_cast_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_positive)
     """Bytes of their bodies and routes; beyond that the oldest trees are forgotten early."""
     max_active_bytes: int = attrs.field(default=64 * 1024 * 1024, validator=_positive)
-    """The same for broadcasts under way; further ones are refused."""
+    """The same for broadcasts under way, half of it for those of one origin; further ones are
+    refused."""
     max_lookups: int = attrs.field(default=4096, validator=_positive)
     """Lookups of our own under way; one more fails as "busy"."""
     max_deferred: int = attrs.field(default=64, validator=_positive)

@@ -16,12 +16,15 @@ from chordnet.core.base.messages import (
     Given,
     Hop,
     Lost,
+    MarkedCaught,
     MessageId,
     NodeRef,
     PeerMessage,
+    Proof,
     Range,
     RingLabel,
     Status,
+    Witness,
 )
 from chordnet.core.base.outcomes import Failed, Fault
 
@@ -52,7 +55,7 @@ class Judged(_Effect, frozen=True):
     """The address of the node that has the name."""
 
 
-class Record(_Effect, frozen=True):
+class Record(_Effect, frozen=True, omit_defaults=True):
     """Add a message to the log, and tell subscribers. Happens once per message and node."""
 
     id: MessageId
@@ -60,9 +63,24 @@ class Record(_Effect, frozen=True):
     body: bytes
     route: list[Hop]
     """From the origin to this node, both included; each hop with the edge that led to it."""
+    proof: Proof | None = None
+    """The seal that it came with, to be kept with it."""
+
+    def caught(self, told: set[bytes]) -> Caught:
+        """Return the message as it is handed over to a node that lacks it.
+
+        :param told: the certificates that the node has been sent already; this one's is added.
+        """
+        proof = self.proof
+        if proof is None:
+            return Caught(self.id, self.created, self.route, self.body)
+        if proof.certificate in told:
+            proof = msgspec.structs.replace(proof, chain=[])
+        told.add(proof.certificate)
+        return MarkedCaught(self.id, self.created, self.route, self.body, proof)
 
 
-class SendStored(_Effect, frozen=True):
+class SendStored(_Effect, frozen=True, omit_defaults=True):
     """Send recorded messages from the log, each as ``Caught``, to a node that lacks them.
 
     Those that the log no longer keeps are reported as ``Lost``, as ranges. The runtime may stop
@@ -73,17 +91,21 @@ class SendStored(_Effect, frozen=True):
     to: NodeRef
     ranges: list[Range]
     more: bool | None
+    sealed: bool = False
+    """Messages that are kept without a seal count as those that are not kept."""
 
     def answers(
-        self, caught: Iterable[Caught], lost: list[Range], *, complete: bool
+        self, found: Iterable[Record], lost: list[Range], *, complete: bool
     ) -> Iterator[PeerMessage]:
         """Return what to send, in order.
 
-        :param caught: what the log keeps of the ranges.
+        :param found: what the log keeps of the ranges.
         :param lost: what it no longer keeps.
         :param complete: the runtime did not stop early.
         """
-        yield from caught
+        told = set[bytes]()
+        for record in found:
+            yield record.caught(told)
         if lost:
             yield Lost(lost)
         if self.more is not None:
@@ -138,6 +160,23 @@ class BroadcastDone(_Effect, frozen=True):
     tree: a peer has taken the number."""
     lost: int = 0
     """How many nodes had given up one of these numbers as lost."""
+
+
+class WitnessedDone(BroadcastDone, frozen=True):
+    """The receipt of a broadcast whose origin asked for names, or signatures.
+
+    It is partial as well if signatures are asked for, and fewer came than nodes are counted.
+    """
+
+    witnesses: list[Witness] = []
+    """The nodes that have recorded it, this one included: as they say themselves, or as the
+    signatures show, which have been checked."""
+    unsigned: int = 0
+    """With signatures: how many nodes are counted and have not signed."""
+    first: int = 0
+    """The number of the first message of the tree, which all signatures are for."""
+    path: list[bytes] = []
+    """From the message's body to the root of the tree of the bodies."""
 
 
 class LeftRing(_Effect, frozen=True):
@@ -224,6 +263,15 @@ class Misbehaved(_Effect, frozen=True):
     reason: Fault
 
 
+class SealRefused(_Effect, frozen=True):
+    """A message was dropped because of its seal, and ``peer``, which sent it, may be honest."""
+
+    peer: NodeRef
+    id: MessageId
+    """The message, or the first of its broadcast."""
+    reason: Fault
+
+
 class Mailed(_Effect, frozen=True):
     """A letter has come for this node's store."""
 
@@ -241,6 +289,7 @@ Effect = (
     | LookupDone
     | Walked
     | BroadcastDone
+    | WitnessedDone
     | LeftRing
     | StatusChanged
     | Joined
@@ -250,5 +299,6 @@ Effect = (
     | PeersKnown
     | Traced
     | Misbehaved
+    | SealRefused
     | Mailed
 )

@@ -82,6 +82,10 @@ class NoStore(LocalProtocolError):
     """The node keeps no store, so it cannot read or write a key; the text says how to begin one."""
 
 
+class NotIssuer(LocalProtocolError):
+    """The node issues no certificates; the text names those that do."""
+
+
 class Conflict(ChordnetError):
     """The key has another version than the write was meant for; it was not done, and never is.
 

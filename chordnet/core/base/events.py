@@ -6,7 +6,15 @@ import enum
 
 import msgspec
 
-from chordnet.core.base.messages import Hop, LedgerState, MessageId, NodeRef, PeerMessage, RingLabel
+from chordnet.core.base.messages import (
+    Ask,
+    Hop,
+    LedgerState,
+    MessageId,
+    NodeRef,
+    PeerMessage,
+    RingLabel,
+)
 
 
 class _Event(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -141,6 +149,16 @@ class Publish(_Event, frozen=True):
     """The program's wall clock, seconds since 1970."""
 
 
+class PublishAsking(Publish, frozen=True):
+    """Broadcast messages, and find out about each node that records them.
+
+    A ``WitnessedDone`` answers each.
+    """
+
+    ask: int = Ask.NAME
+    """One of :class:`Ask`."""
+
+
 class Spoiled(_Event, frozen=True):
     """These messages are damaged in this node's log: they count as missing from now on."""
 
@@ -162,6 +180,7 @@ Event = (
     | FindOwner
     | Walk
     | Publish
+    | PublishAsking
     | Spoiled
     | Leave
 )

@@ -52,6 +52,17 @@ MAX_EXCLUDE = 64
 """Silent nodes that a question names."""
 MAX_UNREACHED = 32
 """Nodes that a COVERED names as unreached."""
+MAX_WITNESSES = 1024
+MAX_WITNESS_BYTES = 163_840
+"""Nodes that a COVERED names as having recorded, and their bytes with certificates and signatures:
+about 200 nodes if they sign."""
+MAX_CHAIN = 2
+MAX_CERTIFICATE = 4096
+"""Certificates of a chain, a node's and its issuer's, and the bytes of one of them."""
+SIGNATURE_BYTES = 64
+"""Bytes of an Ed25519 signature."""
+MAX_PATH = 32
+"""Hashes from a message to the root of its broadcast's tree of bodies."""
 MAX_RANGES = 256
 """Ranges that one Want or Lost names."""
 MAX_LISTED = 16_384

@@ -349,6 +349,78 @@ class Covered(_Message, frozen=True, tag=23):
     """How many of them had given up a number as lost."""
 
 
+# ---- what is signed -------------------------------------------------------------------------
+
+
+class Ask(enum.IntEnum):
+    """What the origin of a broadcast wants to know of each node besides the number of them."""
+
+    NOTHING = 0
+    NAME = 1
+    """Its name."""
+    SIGNATURE = 2
+    """Its name, and its signature that it has recorded the messages."""
+
+
+class Seal(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The origin's signature for all messages of a broadcast."""
+
+    chain: list[bytes]
+    """Its certificate (DER), and the one of the issuer if that is not the authority itself."""
+    signature: bytes
+
+
+class Proof(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A seal, and what it takes to check one message of the broadcast by it."""
+
+    first: int
+    """The number of the broadcast's first message."""
+    count: int
+    """How many messages it had."""
+    signature: bytes
+    certificate: bytes
+    """SHA-256 of the origin's certificate."""
+    path: list[bytes]
+    """From the message's body to the root of the tree of the bodies."""
+    chain: list[bytes] = []
+    """As in :class:`Seal`; empty if the same node has sent it shortly before."""
+
+
+class Witness(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A node that has recorded the messages of a broadcast, as it says itself."""
+
+    raw: bytes
+    name: str
+    incarnation: int
+    signature: bytes = b""
+    chain: list[bytes] = []
+    """As in :class:`Seal`."""
+
+
+def chain_bytes(chain: Iterable[bytes]) -> int:
+    """Return about how many bytes certificates take up in memory."""
+    return sum([64 + len(each) for each in chain])
+
+
+def witness_bytes(witnesses: Iterable[Witness]) -> int:
+    """Return about how many bytes these take up on the wire, and in memory."""
+    return sum([120 + len(each.name.encode()) + chain_bytes(each.chain) for each in witnesses])
+
+
+class MarkedBcast(Bcast, frozen=True, tag=24):
+    """A broadcast with a seal, or one whose origin wants to know the nodes' names."""
+
+    seal: Seal | None = None
+    ask: int = Ask.NOTHING
+
+
+class MarkedCovered(Covered, frozen=True, tag=25):
+    """The answer to :class:`MarkedBcast` if names are asked for."""
+
+    witnesses: list[Witness] = []
+    """Nodes among those counted, the sender included; not all of them if there are too many."""
+
+
 # ---- anti-entropy ---------------------------------------------------------------------------
 
 
@@ -410,6 +482,12 @@ class Caught(_Message, frozen=True, tag=33):
     body: bytes
 
 
+class MarkedCaught(Caught, frozen=True, tag=36):
+    """A recorded message with the seal that it came with."""
+
+    proof: Proof | None = None
+
+
 class Lost(_Message, frozen=True, tag=34):
     """Messages that were asked for and that the sender no longer keeps; only as an answer."""
 
@@ -450,10 +528,13 @@ PeerMessage = (
     | Ack
     | Bodies
     | Covered
+    | MarkedBcast
+    | MarkedCovered
     | Compare
     | Have
     | Want
     | Caught
+    | MarkedCaught
     | Lost
     | Given
     | StoreMail

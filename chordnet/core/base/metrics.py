@@ -165,3 +165,13 @@ class CoreMetric(Declared):
     )
     GAPS = Metric("gaps", "messages", "messages given up because no node keeps them any more")
     SPOILED = Metric("spoiled", "messages", "messages in this node's log found to be damaged")
+
+    # -- seals -------------------------------------------------------------------------------
+    SEALS_REFUSED = Metric(
+        "seals_refused", "copies", "copies of messages that were dropped because of their seal"
+    )
+    SIGNATURES_REFUSED = Metric(
+        "signatures_refused",
+        "signatures",
+        "signatures for receipts of this node that were invented, or are for something else",
+    )

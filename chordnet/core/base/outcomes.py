@@ -97,3 +97,10 @@ class Fault(enum.StrEnum):
     LEDGER = "a ledger with an impossible origin"
     RANGES = "names impossible or too many messages"
     CAUGHT = "a caught-up message out of bounds"
+    # A seal.
+    UNSEALED = "a message without the seal that this network asks for"
+    SEAL_FORGED = "a message with a seal that its origin has not made"
+    SEAL_AUTHORITY = "its origin's certificate is of no authority that is known here"
+    SEAL_EXPIRED = "its origin's certificate was not valid when the message was sent, or is not now"
+    SEAL_REVOKED = "its origin's certificate is revoked"
+    SEAL_TIME = "it was sent at another time than now, by the clock of this node"

@@ -16,20 +16,59 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from chordnet.core.base.effects import BroadcastDone
-from chordnet.core.base.messages import Covered, Detour, EdgeKind, Hop, MessageId, NodeRef
+from chordnet.core.base.limits import MAX_WITNESS_BYTES, MAX_WITNESSES
+from chordnet.core.base.messages import (
+    Covered,
+    Detour,
+    EdgeKind,
+    Hop,
+    MarkedCovered,
+    MessageId,
+    NodeRef,
+    Witness,
+    witness_bytes,
+)
 from chordnet.core.base.outcomes import Failed
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.timers import LEISURE_S, Expiry
+from chordnet.core.seals.sealing import Mark
 
 HOP_BYTES = 512
 """Assumed cost of a hop, with room for the longest name: names are not measured, because this is
 computed for every broadcast."""
 
 
-def cost_of(bodies: list[bytes], route: list[Hop], detours: list[Detour]) -> int:
+def cost_of(
+    bodies: list[bytes], route: list[Hop], detours: list[Detour], mark: Mark | None = None
+) -> int:
     """Return about how many bytes a broadcast takes up in memory."""
     cost = sum(map(len, bodies)) + 64 * len(bodies) + HOP_BYTES * len(route)
+    if mark is not None:
+        # The tree over the bodies has twice as many hashes as there are bodies.
+        cost += mark.bytes + 160 * len(bodies)
     return cost + HOP_BYTES * sum(len(each.hops) for each in detours) if detours else cost
+
+
+def marked(report: Covered, witnesses: list[Witness]) -> MarkedCovered:
+    """Return a report with the names of nodes; with as many as fit if there are too many."""
+    room, fit = MAX_WITNESS_BYTES, 0
+    for each in witnesses[:MAX_WITNESSES]:
+        room -= witness_bytes([each])
+        if room < 0:
+            break
+        fit += 1
+    return MarkedCovered(
+        report.id,
+        report.limit,
+        report.count,
+        report.messages,
+        report.depth,
+        report.partial,
+        report.unreached,
+        report.conflict,
+        report.lost,
+        witnesses[:fit],
+    )
 
 
 class Branch:
@@ -53,6 +92,7 @@ class Branch:
         "resent",
         "start",
         "unreached",
+        "witnesses",
     )
 
     def __init__(self, child: NodeRef, limit: bytes, start: int, end: int, kind: EdgeKind) -> None:
@@ -74,6 +114,7 @@ class Branch:
         self.depth = 0
         self.partial = False
         self.unreached: list[NodeRef] = []
+        self.witnesses: list[Witness] = []
         self.conflict = 0
         self.lost = 0
 
@@ -107,10 +148,11 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
     unreached: list[NodeRef]
     conflict: int = 0
     lost: int = 0
+    witnesses: list[Witness] = []
 
     def covered(self, first: MessageId, limit: bytes) -> Covered:
         """Return the report to the node that gave the range up to ``limit``."""
-        return Covered(
+        report = Covered(
             first,
             limit,
             self.count,
@@ -121,6 +163,7 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
             self.conflict,
             self.lost,
         )
+        return marked(report, self.witnesses) if self.witnesses else report
 
     def receipt(self, op: int, message: MessageId, shared: int) -> BroadcastDone:
         """Return the receipt of one message for our own program.
@@ -160,6 +203,7 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
     detours: list[Detour]
     cost: int
     """About how many bytes it takes up."""
+    mark: Mark | None = None
 
 
 class Cast:
@@ -172,6 +216,7 @@ class Cast:
     :param ttl: how many more hops it may travel.
     :param deadline: when ranges that are not covered are given up as unreached.
     :param detours: the messages that were recorded with another route.
+    :param mark: what it carries besides its messages.
     """
 
     __slots__ = (
@@ -183,6 +228,7 @@ class Cast:
         "deadline",
         "detours",
         "id",
+        "mark",
         "open",
         "ops",
         "past",
@@ -205,6 +251,7 @@ class Cast:
         ttl: int,
         deadline: float,
         detours: list[Detour],
+        mark: Mark | None = None,
     ) -> None:
         self.id = message_id
         self.created = created
@@ -213,7 +260,8 @@ class Cast:
         self.ttl = ttl
         self.deadline = deadline
         self.detours = detours
-        self.cost = cost_of(bodies, route, detours)
+        self.mark = mark
+        self.cost = cost_of(bodies, route, detours, mark)
         """About how many bytes it takes up."""
         self.cover = 0
         self.ops: list[int] = []
@@ -238,7 +286,17 @@ class Cast:
     @classmethod
     def resumed(cls, past: Finished, deadline: float) -> Cast:
         """Resume a finished broadcast."""
-        cast = cls(past.id, past.created, past.bodies, past.route, past.ttl, deadline, past.detours)
+        cast = cls(
+            past.id,
+            past.created,
+            past.bodies,
+            past.route,
+            past.ttl,
+            deadline,
+            past.detours,
+            past.mark,
+        )
+        cast.cost = past.cost
         cast.cover, cast.past = past.cover, past
         cast.told, cast.told_end, cast.told_kind = past.told, past.told_end, past.told_kind
         return cast
@@ -258,6 +316,7 @@ class Cast:
             self.told_kind,
             self.detours,
             self.cost,
+            self.mark,
         )
 
     def tally(self, start: int, end: int) -> Tally:
@@ -272,6 +331,7 @@ class Cast:
         count, messages, depth, partial = 0, 0, len(self.route) - 1, False
         conflict = lost = 0
         unreached: list[NodeRef] = []
+        witnesses: list[Witness] = []
         for branch in self.branches:
             if start <= branch.start < end or (branch.start < 0 and not start):
                 count += branch.count
@@ -282,12 +342,15 @@ class Cast:
                 lost += branch.lost
                 if branch.unreached:
                     unreached += branch.unreached
+                if branch.witnesses:
+                    witnesses += branch.witnesses
         if self.past is not None and not start:
             past = self.past.tally
             count, messages = count + past.count, messages + past.messages
             depth, partial = max(depth, past.depth), partial or past.partial
             conflict, lost = conflict + past.conflict, lost + past.lost
-        tally = Tally(count, messages, depth, partial, unreached, conflict, lost)
+            witnesses = [*past.witnesses, *witnesses]
+        tally = Tally(count, messages, depth, partial, unreached, conflict, lost, witnesses)
         if whole:
             self.whole = tally
         return tally
@@ -334,6 +397,16 @@ class Cast:
         return found
 
 
+class _Share:
+    """What one origin has of the broadcasts under way."""
+
+    __slots__ = ("bytes", "trees")
+
+    def __init__(self) -> None:
+        self.trees = 0
+        self.bytes = 0
+
+
 class Casts:
     """Broadcasts by message id."""
 
@@ -342,6 +415,8 @@ class Casts:
         self._active: dict[MessageId, Cast] = {}
         self.active: Callable[[MessageId], Cast | None] = self._active.get
         """Returns a broadcast that is under way."""
+        self._shares: dict[bytes, _Share] = {}
+        """What each origin has of those that are under way."""
         self._finished: dict[MessageId, Finished] = {}
         self._finished_bytes = 0
         self.active_bytes = 0
@@ -360,6 +435,11 @@ class Casts:
         """Add a broadcast that is under way."""
         self._active[cast.id] = cast
         self.active_bytes += cast.cost
+        share = self._shares.get(cast.id.origin)
+        if share is None:
+            share = self._shares[cast.id.origin] = _Share()
+        share.trees += 1
+        share.bytes += cast.cost
 
     def get(self, message_id: MessageId) -> Cast | None:
         """Return a broadcast; resume it if it is finished."""
@@ -379,7 +459,17 @@ class Casts:
         """Move a broadcast to the finished ones if it is idle."""
         if cast.idle and self._active.pop(cast.id, None) is not None:
             self.active_bytes -= cast.cost
+            share = self._shares[cast.id.origin]
+            share.trees -= 1
+            share.bytes -= cast.cost
+            if not share.trees:
+                del self._shares[cast.id.origin]
             self.keep(cast.finish())
+
+    def weigh(self, cast: Cast, more: int) -> None:
+        """Note that a broadcast under way takes up ``more`` bytes than before."""
+        cast.cost += more
+        self.active_bytes += more
 
     @property
     def full(self) -> bool:
@@ -389,6 +479,20 @@ class Casts:
             len(self._active) >= 2 * config.max_casts
             or self.active_bytes >= config.max_active_bytes
         )
+
+    def refuses(self, origin: bytes) -> bool:
+        """Return True if there is no room for another one of ``origin`` under way.
+
+        An origin has at most half of the room, which is as much as an honest one can use: so
+        however much it sends, there is room for the broadcasts of others.
+        """
+        if self.full:
+            return True
+        share = self._shares.get(origin)
+        if share is None:
+            return False
+        config = self._ctx.config
+        return share.trees >= config.max_casts or share.bytes >= config.max_active_bytes // 2
 
     def keep(self, finished: Finished) -> None:
         """Remember a covered broadcast, and forget the oldest ones if there is no room."""

@@ -7,7 +7,14 @@ forgotten after a while, and when its sender dies.
 
 from __future__ import annotations
 
-from chordnet.core.base.messages import Bcast, MessageId, NodeRef, route_bytes
+from chordnet.core.base.messages import (
+    Bcast,
+    MarkedBcast,
+    MessageId,
+    NodeRef,
+    chain_bytes,
+    route_bytes,
+)
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.timers import LEISURE_S, Expiry
 
@@ -87,4 +94,6 @@ class Headless:
 
 def _cost(header: Bcast) -> int:
     detours = sum(route_bytes(detour.hops) for detour in header.detours)
-    return 512 + route_bytes(header.hops) + detours
+    seal = header.seal if isinstance(header, MarkedBcast) else None
+    chain = 0 if seal is None else chain_bytes(seal.chain)
+    return 512 + route_bytes(header.hops) + detours + chain

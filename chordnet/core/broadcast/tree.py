@@ -38,18 +38,23 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from chordnet.core.base.effects import BroadcastDone, Misbehaved, Record, Send, Traced, TraceKind
-from chordnet.core.base.events import Publish, Recent
+from msgspec import structs
+
+from chordnet.core.base.effects import BroadcastDone, Misbehaved, Send, Traced, TraceKind
+from chordnet.core.base.events import Publish, PublishAsking
 from chordnet.core.base.identifiers import between
 from chordnet.core.base.limits import MAX_UNREACHED
 from chordnet.core.base.messages import (
     Ack,
+    Ask,
     Bcast,
     Bodies,
     Covered,
     Detour,
     EdgeKind,
     Hop,
+    MarkedBcast,
+    MarkedCovered,
     MessageId,
     NodeRef,
     digest_of,
@@ -60,17 +65,19 @@ from chordnet.core.broadcast.cast import Branch, Cast, Casts, Finished, Tally, W
 from chordnet.core.broadcast.faults import bodies_fault, fault_of
 from chordnet.core.broadcast.headless import Headless
 from chordnet.core.broadcast.newcomer import Newcomer
+from chordnet.core.broadcast.records import Records
 from chordnet.core.broadcast.repair import Repairs, still_open
+from chordnet.core.broadcast.reports import Reports
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
 from chordnet.core.kernel.handlers import EventHandlers, Handlers, Hearers
 from chordnet.core.kernel.signals import DIED, PREDECESSOR_CHANGED, SURVIVED
 from chordnet.core.kernel.timers import Expiry
-from chordnet.core.log.antientropy import AntiEntropy
-from chordnet.core.log.ledger import Ledger
+from chordnet.core.log.lives import NewOrigins
 from chordnet.core.lookup.lookup import Lookups
 from chordnet.core.ring.pointers import Pointers
 from chordnet.core.ring.routing import Routes
+from chordnet.core.seals.sealing import Mark
 
 MAX_BODIES_SENT = 8
 """How often one delegate is sent the bodies that a header left out. Without a limit, a peer could
@@ -88,8 +95,8 @@ class Broadcasts:
         routes: Routes,
         lookups: Lookups,
         detector: Detector,
-        ledger: Ledger,
-        sync: AntiEntropy,
+        records: Records,
+        reports: Reports,
         newcomer: Newcomer,
     ) -> None:
         self._ctx = ctx
@@ -97,9 +104,9 @@ class Broadcasts:
         self._routes = routes
         config = ctx.config
         self._here = [Hop(ctx.me.raw, ctx.me.name, int(kind)) for kind in EdgeKind]
-        self._ledger, self._sync = ledger, sync
-        self._recent: dict[MessageId, bytes] = {}
-        """Digests of what an earlier life recorded shortly before this one began."""
+        self._records, self._reports = records, reports
+        self._ledger, self._sync = records.ledger, records.sync
+        self._new = NewOrigins(ctx, records.ledger)
         self._in_flight = 0
         self._casts = Casts(ctx)
         self._newcomer = newcomer
@@ -118,16 +125,13 @@ class Broadcasts:
         """How many broadcasts are not covered yet."""
         return len(self._casts)
 
-    def remember(self, recent: Recent) -> None:
-        """Note a message that an earlier life of this node recorded shortly before its end."""
-        self._sync.remember(recent.id, recent.route)
-        self._recent[recent.id] = recent.digest
-
     # ---- publishing -------------------------------------------------------------------------
 
     def publish(self, event: Publish) -> None:
         """Broadcast messages of this node's own program, as many as fit in one tree."""
-        config = self._ctx.config
+        config, ask = self._ctx.config, int(Ask.NOTHING)
+        if isinstance(event, PublishAsking):
+            ask = event.ask
         batch: list[tuple[int, bytes]] = []
         size = 0
         for op, body in event.messages:
@@ -136,13 +140,13 @@ class Broadcasts:
                 self._ctx.effects.append(BroadcastDone(op, None, reason=fault))
                 continue
             if len(batch) >= config.max_batch or size + len(body) > config.max_body_bytes:
-                self._publish(batch, event.wall)
+                self._publish(batch, event.wall, ask)
                 batch, size = [], 0
             batch.append((op, body))
             self._in_flight += 1
             size += len(body)
         if batch:
-            self._publish(batch, event.wall)
+            self._publish(batch, event.wall, ask)
 
     def _unfit(self, body: bytes) -> Failed:
         config = self._ctx.config
@@ -152,7 +156,7 @@ class Broadcasts:
             return Failed.TOO_LONG
         return Failed.BUSY if self._in_flight >= config.max_broadcasts else Failed.NO
 
-    def _publish(self, batch: list[tuple[int, bytes]], wall: float) -> None:
+    def _publish(self, batch: list[tuple[int, bytes]], wall: float, ask: int) -> None:
         ctx, sync, before = self._ctx, self._sync, self._ring.predecessor
         known = self._ledger.last(ctx.me.raw, ctx.me.incarnation)
         if known > sync.published:
@@ -167,8 +171,9 @@ class Broadcasts:
         sync.published += len(batch)
         route = [self._here[EdgeKind.ORIGIN]]
         bodies = [body for _, body in batch]
-        self._record(message_id, wall, bodies, route, [])
-        cast = self._take_on(message_id, wall, bodies, route, ctx.config.max_hops, [])
+        mark = self._reports.seals.make(message_id, wall, bodies, ask)
+        self._records.record(message_id, wall, bodies, route, [], mark)
+        cast = self._take_on(message_id, wall, bodies, route, ctx.config.max_hops, [], mark)
         cast.ops = [op for op, _ in batch]
         cast.waiters.append(Waiter(None, ctx.me.raw, ctx.space.size))
         self._fan(cast, ctx.space.size, ctx.me.raw)
@@ -182,43 +187,6 @@ class Broadcasts:
             self.repairs.backfill(cast, before)
         self.check(cast)
 
-    def _record(
-        self,
-        message_id: MessageId,
-        created: float,
-        bodies: list[bytes],
-        route: list[Hop],
-        detours: list[Detour],
-    ) -> tuple[int, int, int]:
-        """Record what is new.
-
-        :returns: how many had been recorded with other bodies, how many had been given up, and how
-            many had been recorded by a route that is not remembered.
-        """
-        ctx, ledger, conflict, lost, strayed = self._ctx, self._ledger, 0, 0, 0
-        for offset, body in enumerate(bodies):
-            each = message_id.plus(offset) if offset else message_id
-            weight = ledger.add(each, body)
-            if weight is not None:
-                self._sync.recorded(each, weight)
-                way = _way(detours, offset, route) if detours else route
-                ctx.effects.append(Record(each, created, body, way))
-            elif each not in ledger:
-                lost += 1
-            elif not self._is_same(each, body):
-                conflict += 1
-            elif each not in self._sync.ways:
-                strayed += 1
-        if ledger.given_up:
-            self._sync.tell_gaps()
-        return conflict, lost, strayed
-
-    def _is_same(self, each: MessageId, body: bytes) -> bool:
-        """Return True if ``body`` is known to be what was recorded as ``each``."""
-        if self._ledger.digests.same((each.origin, each.incarnation), each.sequence, body):
-            return True
-        return self._recent.get(each) == digest_of([body])
-
     def _take_on(
         self,
         message_id: MessageId,
@@ -227,10 +195,11 @@ class Broadcasts:
         route: list[Hop],
         ttl: int,
         detours: list[Detour],
+        mark: Mark | None,
     ) -> Cast:
         ctx = self._ctx
         deadline = ctx.now + ctx.config.broadcast_deadline_s
-        cast = Cast(message_id, created, bodies, route, ttl, deadline, detours)
+        cast = Cast(message_id, created, bodies, route, ttl, deadline, detours, mark)
         self._casts.add(cast)
         return cast
 
@@ -268,7 +237,9 @@ class Broadcasts:
         """Send a child the message (again)."""
         branch.messages += 1
         bodies, digest = (None, digest_of(cast.bodies)) if header_only else (cast.bodies, b"")
-        message = Bcast(
+        mark = cast.mark
+        kind, more = (Bcast, ()) if mark is None else (MarkedBcast, (mark.seal, mark.ask))
+        message = kind(
             cast.id,
             len(cast.bodies),
             cast.created,
@@ -279,6 +250,7 @@ class Broadcasts:
             bodies,
             cast.detours,
             digest,
+            *more,
         )
         self._ctx.effects.append(Send(branch.child, message))
 
@@ -290,14 +262,14 @@ class Broadcasts:
         if not fault and message.id.origin == self._ctx.me.raw and self._is_forged(message):
             fault = Fault.FORGED
             # An honest node may have passed it on: answer, so that it does not send it again.
-            self._contradict(sender, message, conflict=1)
+            self._reports.contradict(sender, message, conflict=1)
         if fault:
             self._ctx.effects.append(Misbehaved(sender, fault))
             return
         cast = self._casts.get(message.id)
         if cast is not None:
             self._again(cast, sender, message)
-        elif self._casts.full:
+        elif self._casts.refuses(message.id.origin) or not self._new.take(sender.raw, message.id):
             self._ctx.counters.add(CoreMetric.BROADCASTS_REFUSED)
         elif message.bodies is None:
             self.headless.add(sender, message)
@@ -318,6 +290,10 @@ class Broadcasts:
 
     def _first(self, sender: NodeRef, message: Bcast, bodies: list[bytes]) -> None:
         ctx = self._ctx
+        mark, fault = self._reports.seals.read(message, bodies)
+        if fault:
+            self._reports.refuse(sender, message, fault)
+            return
         here = self._here[message.kind]
         route = [*message.hops, here]
         usual = not (self._sync.ways or message.detours)
@@ -325,25 +301,31 @@ class Broadcasts:
         had_all = message.kind == EdgeKind.BACKFILL and all(
             message.id.plus(k) in self._ledger for k in range(message.count)
         )
-        conflict, lost, strayed = self._record(message.id, message.created, bodies, route, detours)
+        conflict, lost, strayed = self._records.record(
+            message.id, message.created, bodies, route, detours, mark
+        )
         if conflict or lost:
-            self._contradict(sender, message, conflict=min(conflict, 1), lost=min(lost, 1))
+            self._reports.contradict(sender, message, conflict=min(conflict, 1), lost=min(lost, 1))
             return
         if had_all:
             # It was passed back because we might lack it. We do not; others cover the range.
-            ctx.send(sender, Covered(message.id, message.limit, 1, 0, len(message.hops), False, []))
+            self._reports.covered(sender, message, mark)
             return
         end = self._end(message.limit)
         before, tree = self._ring.predecessor, self._routes.tree
         if strayed:
-            self._stray(sender, message, others=bool(tree) and tree[0][0] < end)
+            # Passing it on would spread the copy's route, which is not how the message came here.
+            # Other nodes in the range may lack it; anti-entropy brings it to them.
+            ctx.counters.add(CoreMetric.LATE_COPIES)
+            others = bool(tree) and tree[0][0] < end
+            self._reports.covered(sender, message, mark, others=others)
             return
         lacks = before is not None and self._may_lack(before, sender, message)
         alone = not tree or (tree[0][0] >= end and self._ring.adoption.behind)
         if alone and not lacks and message.ttl > 0:
-            self._alone(sender, message, bodies, route, detours, end)
+            self._alone(sender, message, bodies, route, detours, mark)
             return
-        cast = self._take_on(message.id, message.created, bodies, route, message.ttl, detours)
+        cast = self._take_on(message.id, message.created, bodies, route, message.ttl, detours, mark)
         waiter = Waiter(sender, message.limit, end, message.kind)
         cast.waiters.append(waiter)
         self._fan(cast, end, message.limit)
@@ -360,12 +342,11 @@ class Broadcasts:
         bodies: list[bytes],
         route: list[Hop],
         detours: list[Detour],
-        end: int,
+        mark: Mark | None,
     ) -> None:
         """Report immediately: no node in the range is known, so there is nothing to wait for."""
-        ctx, depth = self._ctx, len(message.hops)
-        report = Covered(message.id, message.limit, 1, 0, depth, False, [])
-        ctx.effects.append(Send(sender, report))
+        depth, end = len(message.hops), self._end(message.limit)
+        self._reports.covered(sender, message, mark)
         self._casts.keep(
             Finished(
                 message.id,
@@ -379,30 +360,10 @@ class Broadcasts:
                 end,
                 message.kind,
                 detours,
-                cost_of(bodies, route, detours),
+                cost_of(bodies, route, detours, mark),
+                mark,
             )
         )
-
-    def _stray(self, sender: NodeRef, message: Bcast, *, others: bool) -> None:
-        """Report a late copy of a message whose recorded route has been forgotten.
-
-        Passing it on would spread the copy's route, which is not how the message came here.
-
-        :param others: there are other nodes in the range. They may lack the message, so the report
-            is partial; anti-entropy brings it to them.
-        """
-        ctx, depth = self._ctx, len(message.hops)
-        ctx.counters.add(CoreMetric.LATE_COPIES)
-        ctx.send(sender, Covered(message.id, message.limit, 1, 0, depth, others, []))
-
-    def _contradict(
-        self, sender: NodeRef, message: Bcast, *, conflict: int = 0, lost: int = 0
-    ) -> None:
-        """Report that this node has not recorded what ``sender`` sent, and never will."""
-        ctx, depth = self._ctx, len(message.hops)
-        ctx.counters.add(CoreMetric.CONFLICTS if conflict else CoreMetric.GIVEN_UP_BEFORE)
-        report = Covered(message.id, message.limit, 0, 0, depth, True, [ctx.me], conflict, lost)
-        ctx.send(sender, report)
 
     def _may_lack(self, before: NodeRef, sender: NodeRef, message: Bcast) -> bool:
         """Return True if our predecessor is so new that the tree may have passed it by."""
@@ -419,7 +380,7 @@ class Broadcasts:
     def _again(self, cast: Cast, sender: NodeRef, message: Bcast) -> None:
         """Take a message that we have: from another parent, again, or for a wider range."""
         if not _carries(message, cast.bodies):
-            self._contradict(sender, message, conflict=1)
+            self._reports.contradict(sender, message, conflict=1)
             self._casts.finish(cast)
             return
         self.trace(cast, TraceKind.DUPLICATE, sender)
@@ -485,6 +446,7 @@ class Broadcasts:
         branch.partial = message.partial
         branch.unreached = message.unreached
         branch.conflict, branch.lost = message.conflict, message.lost
+        self._reports.heard(self._casts, cast, branch, message)
         self.check(cast)
 
     def check(self, cast: Cast) -> None:
@@ -502,7 +464,7 @@ class Broadcasts:
             self._casts.finish(cast)
 
     def _report(self, cast: Cast, waiter: Waiter) -> None:
-        ctx, parent = self._ctx, waiter.parent
+        parent = waiter.parent
         another = bool(cast.told) and self._told_another(cast, waiter)
         # The other parent counts us and everything up to told_end; this one gets the rest.
         start, ourselves = (cast.told_end, 0) if another else (0, 1)
@@ -517,18 +479,20 @@ class Broadcasts:
             found.unreached[:MAX_UNREACHED],
             found.conflict,
             found.lost,
+            found.witnesses,
         )
+        if cast.mark is not None and ourselves:
+            own = self._reports.own(cast.mark, cast)
+            tally = structs.replace(tally, witnesses=[*own, *found.witnesses])
         if parent is not None:
             cast.told_end = max(cast.told_end, waiter.end)
             if not another:
                 cast.told, cast.told_kind = parent.raw, waiter.kind
             report = tally.covered(cast.id, waiter.limit)
-            ctx.effects.append(Send(parent, report))
+            self._ctx.effects.append(Send(parent, report))
             return
-        shared = len(cast.ops)
-        self._in_flight -= shared
-        for offset, op in enumerate(cast.ops):
-            ctx.effects.append(tally.receipt(op, cast.id.plus(offset), shared))
+        self._in_flight -= len(cast.ops)
+        self._reports.receipts(cast, tally)
 
     def _told_another(self, cast: Cast, waiter: Waiter) -> bool:
         """Return True if another live parent was told already, so that no node is counted twice.
@@ -568,11 +532,14 @@ class Broadcasts:
 
     EVENTS: ClassVar[EventHandlers] = {
         Publish: publish,
+        PublishAsking: publish,
     }
 
     MESSAGES: ClassVar[Handlers] = {
         Bcast: on_bcast,
+        MarkedBcast: on_bcast,
         Covered: on_covered,
+        MarkedCovered: on_covered,
         Ack: on_ack,
         Bodies: on_bodies,
     }
@@ -582,14 +549,6 @@ class Broadcasts:
         DIED: _died,
         SURVIVED: lambda self, peer: self.repairs.survived(peer),
     }
-
-
-def _way(detours: list[Detour], offset: int, route: list[Hop]) -> list[Hop]:
-    """Return the route of one message of a broadcast."""
-    for detour in detours:
-        if detour.first <= offset < detour.first + detour.count:
-            return detour.hops
-    return route
 
 
 def _carries(message: Bcast, bodies: list[bytes]) -> bool:

@@ -49,6 +49,7 @@ from chordnet.core.base.messages import (
     Status,
 )
 from chordnet.core.base.outcomes import Fault
+from chordnet.core.kernel.marks import mark_fault, proof_fault, witnesses_fault
 
 FINE = Fault.NONE
 CACHE_BYTES = 1 << 20
@@ -136,6 +137,9 @@ class Checks:
             msg.Want: self._ranges,
             msg.Lost: self._ranges,
             msg.Caught: self._caught,
+            msg.MarkedBcast: self._marked_bcast,
+            msg.MarkedCovered: self._marked_covered,
+            msg.MarkedCaught: lambda m: proof_fault(m.proof) or self._caught(m),
         }
         self.of: Callable[[type], Callable[[Any], Fault] | None] = table.get
         """Returns the check of a type of message; None for a type without anything to check."""
@@ -318,6 +322,17 @@ class Checks:
         if len(message.unreached) > MAX_UNREACHED:
             return Fault.TOO_LONG
         return self._nodes(message.unreached)
+
+    def _marked_bcast(self, message: msg.MarkedBcast) -> Fault:
+        return mark_fault(message.seal, message.ask) or self._bcast(message)
+
+    def _marked_covered(self, message: msg.MarkedCovered) -> Fault:
+        fault = witnesses_fault(message.witnesses) or self._covered(message)
+        if not fault and message.witnesses:
+            # One by one, because there may be more of them than a route has hops.
+            hops = [Hop(each.raw, each.name, 0) for each in message.witnesses]
+            fault = next(filter(None, (self._hops((hop,)) for hop in hops)), FINE)
+        return fault
 
     def _compare(self, message: msg.Compare) -> Fault:
         return FINE if 0 <= message.digest < DIGEST_LIMIT else Fault.WRONG_NUMBER

@@ -55,6 +55,8 @@ HEEDED: dict[type, frozenset[Status]] = {
     # Outside a ring, a node would claim to cover what it cannot reach.
     msg.Bcast: MEMBER,
     msg.Covered: _ALWAYS,
+    msg.MarkedBcast: MEMBER,
+    msg.MarkedCovered: _ALWAYS,
     msg.Ack: _ALWAYS,
     msg.Bodies: _ALWAYS,
     # A node in no ring answers that it is in none.
@@ -78,6 +80,7 @@ HEEDED: dict[type, frozenset[Status]] = {
     msg.Have: _ALWAYS,
     msg.Want: _ALWAYS,
     msg.Caught: _ALWAYS,
+    msg.MarkedCaught: _ALWAYS,
     msg.Lost: _ALWAYS,
     msg.Given: _ALWAYS,
     # A node that leaves hands over what it holds.

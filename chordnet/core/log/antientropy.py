@@ -54,6 +54,7 @@ from chordnet.core.base.messages import (
     Have,
     Hop,
     Lost,
+    MarkedCaught,
     MessageId,
     NodeRef,
     OriginState,
@@ -71,6 +72,7 @@ from chordnet.core.kernel.timers import LEISURE_S, Alarm, Expiry
 from chordnet.core.log.doubts import Doubts
 from chordnet.core.log.ledger import MASK, Ledger, OriginKey
 from chordnet.core.ring.routing import Routes
+from chordnet.core.seals.sealing import Seals
 
 PAGE_ORIGINS = 512
 PAGE_BOUNDS = 16_384
@@ -84,6 +86,9 @@ MIN_PAUSE_S = 1.0
 MAX_PAUSE_S = 8.0
 """Pause before a node is compared with again: after one exchange that brought nothing, and after
 many."""
+NOT_TO_BE_HAD = frozenset({Fault.SEAL_AUTHORITY, Fault.SEAL_EXPIRED, Fault.SEAL_REVOKED})
+"""A message that comes with such a seal cannot be recorded here, whoever gives it. Or else it would
+be asked for without end. It counts as lost, as soon as two nodes have given it."""
 MAX_PARTNERS = 256
 """Nodes for which it is remembered what they were asked, and what they do not keep."""
 
@@ -123,10 +128,11 @@ class AntiEntropy:
     :param ledger: what has been recorded.
     """
 
-    def __init__(self, ctx: Context, ledger: Ledger, routes: Routes) -> None:
+    def __init__(self, ctx: Context, ledger: Ledger, routes: Routes, seals: Seals) -> None:
         self._ctx = ctx
         self._ledger = ledger
         self._routes = routes
+        self._seals = seals
         self._young: dict[MessageId, int] = {}
         """Messages younger than ``grace_s``, with their shares of the ledger's digest."""
         self._young_sum = 0
@@ -298,7 +304,7 @@ class AntiEntropy:
     ) -> None:
         if lost:
             self._ctx.send(peer, Lost(lost[:MAX_RANGES]))
-        self._ctx.effects.append(SendStored(peer, give[:MAX_RANGES], more))
+        self._ctx.effects.append(SendStored(peer, give[:MAX_RANGES], more, self._seals.always))
 
     def _lacking(self, states: Iterable[OriginState]) -> Iterator[Range]:
         """Yield up to ``MAX_RANGES`` ranges that other nodes know and this one does not."""
@@ -398,6 +404,12 @@ class AntiEntropy:
         if ledger.is_known(each) and not ledger.may_record(each):
             ctx.counters.add(CoreMetric.CAUGHT_UP_TWICE)
             return
+        proof, fault = self._seals.read_caught(message)
+        if fault:
+            self._seals.refuse(peer, each, fault)
+            if fault in NOT_TO_BE_HAD:
+                self.on_lost(peer, Lost([number]))
+            return
         weight = ledger.add(each, message.body)
         assert weight is not None, "it is new, or may be recorded"
         ctx.counters.add(CoreMetric.CAUGHT_UP)
@@ -405,7 +417,7 @@ class AntiEntropy:
         self.recorded(each, weight)
         route = [*message.hops, Hop(ctx.me.raw, ctx.me.name, int(EdgeKind.CAUGHT_UP))]
         self.remember(each, route)
-        ctx.effects.append(Record(each, message.created, message.body, route))
+        ctx.effects.append(Record(each, message.created, message.body, route, proof))
         self.tell_gaps()
 
     def on_lost(self, peer: NodeRef, message: Lost) -> None:
@@ -478,6 +490,7 @@ class AntiEntropy:
         Have: on_have,
         Want: on_want,
         Caught: on_caught,
+        MarkedCaught: on_caught,
         Lost: on_lost,
         Given: on_given,
     }

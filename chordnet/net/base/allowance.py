@@ -30,12 +30,16 @@ class Allowance:
 
     def take(self, now: float) -> bool:
         """Spend one; return False, and spend nothing, if there is not one left."""
-        self._left = min(self._burst, self._left + max(0.0, now - self._at) * self._per_s)
-        self._at = now
-        if self._left < 1:
+        if not self.has(now):
             return False
         self._left -= 1
         return True
+
+    def has(self, now: float) -> bool:
+        """Return True if there is one left."""
+        self._left = min(self._burst, self._left + max(0.0, now - self._at) * self._per_s)
+        self._at = now
+        return self._left >= 1
 
 
 class Load:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, get_args
 
 from twisted.internet.defer import Deferred, fail
 
 from chordnet.core.base.errors import ChordnetError, ConfigError, LocalProtocolError
+from chordnet.wire.receipts import ReceiptKind
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -85,6 +86,11 @@ class Checks:
         """Require one of a few texts."""
         right = isinstance(value, str) and value in choices
         self._require(right, what, " or ".join(map(repr, choices)), value)
+
+    def receipt(self, kind: object, expect: object) -> None:
+        """Require a kind of receipts, and names of nodes."""
+        self.one_of("receipt", kind, get_args(ReceiptKind))
+        self.texts("expect", expect)
 
     def instance(self, what: str, value: object, *kinds: type, optional: bool = False) -> None:
         """Require an instance of one of some classes.

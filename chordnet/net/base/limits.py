@@ -28,21 +28,28 @@ class NetworkLimits:
     """What connections may cost a node.
 
     Memory held for connections is at most about ``max_ungreeted`` * 4 KiB + (``max_peers`` +
-    ``max_clients``) * (2 * ``send_buffer_bytes`` + one frame) + 3 * ``parts_bytes``, and in
-    practice a small part of it.
+    ``kept_peers`` + ``max_clients`` + ``kept_clients``) * (2 * ``send_buffer_bytes`` + one frame) +
+    3 * ``parts_bytes``, and in practice a small part of it.
 
     :raises ConfigError: a value is not greater than 0; the text names it.
     """
 
     max_ungreeted: int = _limit(128)
     """Connections that have not greeted yet; one more takes the place of one that has been
-    silent for a second, or is turned away."""
+    silent for a second, or is turned away. A host from which nobody was let in within a day has
+    half of them at most."""
     max_peers: int = _limit(1024)
     """Connections with peers; a further one takes the place of a caller to which this node
     has sent only answers, or is refused as "full"."""
     max_clients: int = _limit(256)
     """Connections with clients; a further one takes the place of one that asks nothing, or is
     refused as "full"."""
+    kept_peers: int = _limit(32)
+    """Further connections for peers that this node has sent more than answers: a neighbour whose
+    connection broke comes back, however many others there are."""
+    kept_clients: int = _limit(8)
+    """Further connections for operators, who show it by their cookie or certificate: a node full of
+    other clients can still be looked at and stopped."""
     max_links: int = _limit(4096)
     """Peers that the node keeps something about (a connection, a pause before the next dial)."""
     max_dials: int = _limit(64)
@@ -52,6 +59,13 @@ class NetworkLimits:
     them on the word of one peer; messages to a further address are dropped."""
     told_dials_per_s: float = _limit(16.0)
     """Such dials a second in the long run, a quarter of them on the word of one peer."""
+
+    read_frames_per_s: float = _limit(20_000.0)
+    """Frames that are read from one peer a second in the long run, and twice as many at once.
+    Beyond that its connection is not read for a moment, so that it has to wait. Between two nodes
+    that did all they could for their clients there were 5,300 a second."""
+    read_bytes_per_s: float = _limit(256.0 * 1024 * 1024)
+    """The same in bytes: there were 71 MB a second."""
 
     send_buffer_bytes: int = _limit(4 * 1024 * 1024)
     """Unsent bytes of one connection; beyond them the connection is given up as overloaded. As many

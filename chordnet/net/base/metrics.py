@@ -54,6 +54,9 @@ class NetMetric(Declared):
         "greetings of this node that a peer refused, by the reason",
         labels=(Label("reason", (*_REASONS, "")),),
     )
+    RENEWALS_FAILED = Metric(
+        "renewals_failed", "attempts", "attempts to renew the node's certificate that failed"
+    )
     TURNED_AWAY = Metric(
         "turned_away",
         "connections",
@@ -67,6 +70,11 @@ class NetMetric(Declared):
         "messages to peers dropped because no connection was made",
     )
     MISBEHAVED = Metric("misbehaved", "messages", "messages dropped because they broke a rule")
+    SEALS_TOLD = Metric(
+        "seals_told",
+        "messages",
+        "messages dropped because of a seal that their sender may have found right",
+    )
     PEER_VIOLATIONS = Metric(
         "peer_violations", "connections", "connections closed because the peer broke the format"
     )
@@ -75,6 +83,10 @@ class NetMetric(Declared):
     )
     PEERS_OVERLOADED = Metric(
         "peers_overloaded", "connections", "connections cut because the peer reads too slowly"
+    )
+
+    PEERS_SLOWED = Metric(
+        "peers_slowed", "pauses", "pauses in reading from a peer that sends too fast"
     )
 
     # -- clients -----------------------------------------------------------------------------

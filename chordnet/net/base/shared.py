@@ -15,6 +15,7 @@ from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
+from chordnet.net.tls.credentials import Credentials
 
 
 @attrs.frozen(kw_only=True)
@@ -37,3 +38,5 @@ class Shared:
     wall: Callable[[], float] = time.time
     """Returns the wall clock in seconds since 1970."""
     endpoints: Endpoints = client_endpoint
+    credentials: Credentials | None = None
+    """What the node shows of itself, and whom it believes; None if it is not secured."""

@@ -19,6 +19,8 @@ from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
 from chordnet.net.links.greeters import Caller
 from chordnet.net.links.protocol import Connection, Handler
+from chordnet.net.streams.layer import SecureLayer
+from chordnet.net.tls.credentials import Credentials
 from chordnet.wire.greeting import Hello, Refuse, Welcome
 
 
@@ -32,6 +34,8 @@ class DialSettings:
     frame_limit: int
     """Bytes of the longest frame that is taken."""
     endpoints: Endpoints = client_endpoint
+    credentials: Credentials | None = None
+    """What is shown, and whom is believed, over TLS; None to speak without."""
 
 
 class Dial:
@@ -59,7 +63,11 @@ class Dial:
         self._greeted = greeted
         self._failed = failed
         self._caller: Caller | None = Caller(
-            hello, welcomed=self._welcomed, refused=self._refused, failed=self._ended
+            hello,
+            welcomed=self._welcomed,
+            refused=self._refused,
+            failed=self._ended,
+            distrusted=self._distrusted,
         )
         """Does the greeting; None when the attempt is over."""
         self._factory = _OneConnection(self)
@@ -69,7 +77,7 @@ class Dial:
     @property
     def connected(self) -> bool:
         """Whether the greeting has been sent; the other side may have accepted it already."""
-        return self._caller is None or self._caller.connection is not None
+        return self._caller is None or self._caller.greeted
 
     def start(self) -> None:
         """Begin; the outcome may be reported before this returns."""
@@ -95,12 +103,19 @@ class Dial:
         elif self._connecting is not None:
             self._connecting.cancel()
 
-    def build(self) -> Connection | None:
+    def build(self) -> Connection | SecureLayer | None:
         """Return the protocol of a connection that was made; None if the attempt is over."""
         if self._caller is None:
             return None
-        given = self._settings
-        return Connection(given.reactor, given.turn, self._caller, given.limits, given.frame_limit)
+        given, trusted = self._settings, self._settings.credentials
+        connection = Connection(
+            given.reactor, given.turn, self._caller, given.limits, given.frame_limit
+        )
+        if trusted is None:
+            return connection
+        layer = SecureLayer(connection, given.turn, trusted.dial, trusted, dialled=True)
+        connection.security = layer
+        return layer
 
     def _connected(self, _protocol: IProtocol) -> None:
         # The endpoint's own timeout covers the connection alone.
@@ -121,6 +136,9 @@ class Dial:
 
     def _refused(self, refusal: Refuse) -> None:
         self._report(LinkFault.REJECTED, refusal.text[:300], refusal)
+
+    def _distrusted(self, reason: str) -> None:
+        self._report(LinkFault.REJECTED, reason[:300])
 
     def _ended(self, reason: str) -> None:
         self._report(LinkFault.UNREACHABLE, reason)
@@ -144,5 +162,5 @@ class _OneConnection(ClientFactory):
         self.dial: Dial | None = dial
         """None once the attempt is over: nothing is built any more."""
 
-    def buildProtocol(self, _addr: IAddress | None) -> Connection | None:
+    def buildProtocol(self, _addr: IAddress | None) -> Connection | SecureLayer | None:
         return self.dial.build() if self.dial is not None else None

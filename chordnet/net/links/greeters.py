@@ -2,14 +2,16 @@
 
 Peers and clients arrive at the same port; their :class:`Hello` says which they are. A connection
 that has not greeted holds a few kilobytes at most, for a few seconds at most, and the number of
-such connections is limited. At the limit, a new connection takes the place of the oldest one that
-has sent nothing for a second, or earlier of one from a host that holds more places than the new
-one's. If there is none of either, the new one is turned away: the others have time to greet.
+such connections is limited (:mod:`chordnet.net.guard.places`). The time for a TLS handshake counts
+as well.
+
+A node with credentials lets in only whom it believes, over TLS. Who the other side is was proved by
+the handshake; whether that is somebody to be let in is decided at its Hello, which has to name the
+same node. All refusals are said in words, inside TLS where that is spoken.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -22,8 +24,21 @@ from chordnet.core.base.events import Standing
 from chordnet.core.base.messages import NodeRef
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
+from chordnet.net.guard.places import Places
 from chordnet.net.links.protocol import Connection, Handler
-from chordnet.wire.codec import read_answer, read_hello
+from chordnet.net.links.trusting import (
+    NOT_SECURED,
+    Sessions,
+    Vigil,
+    check_greeting,
+    check_name,
+    check_plain_answer,
+    check_server,
+)
+from chordnet.net.streams.layer import HANDSHAKE, SecureLayer
+from chordnet.net.tls.credentials import ENROLMENT
+from chordnet.trust.base.errors import Untrusted
+from chordnet.wire.codec import read_answer, read_hello, read_opening
 from chordnet.wire.greeting import (
     CLIENT,
     MAGIC,
@@ -31,6 +46,7 @@ from chordnet.wire.greeting import (
     PEER,
     VERSION,
     WHO,
+    Bye,
     Hello,
     Refuse,
     Welcome,
@@ -38,11 +54,8 @@ from chordnet.wire.greeting import (
     judge,
 )
 
-PATIENCE_S = 1.0
-"""How long a connection may take to begin its greeting, however many others are waiting."""
 
-
-class Peers(Protocol):
+class Peers(Sessions, Protocol):
     """Takes over connections on which a peer has greeted."""
 
     def refuse(self, node: NodeRef) -> Refuse | None: ...
@@ -54,15 +67,30 @@ class Peers(Protocol):
         """Have ``node`` judged; call ``judged`` with why it is refused, or None."""
 
 
-class Clients(Protocol):
+class Clients(Sessions, Protocol):
     """Takes over connections on which a client has greeted."""
 
-    def refuse(self) -> Refuse | None: ...
+    def refuse(self, *, operates: bool = False) -> Refuse | None: ...
     def attach(self, connection: Connection) -> Handler: ...
 
 
+Operates = Callable[[Connection, Hello], bool]
+"""Returns True if a greeting is an operator's, for whom a few places are kept."""
+
+
+def nobody_operates(_connection: Connection, _hello: Hello) -> bool:
+    """Return False: operators cannot be told from other clients."""
+    return False
+
+
 class Door(ServerFactory):
-    """Lets connections in: the factory of a node's listening port."""
+    """Lets connections in: the factory of a node's listening port.
+
+    :param standing: returns the node's standing, for those who ask who it is.
+    :param enrol: takes over a connection whose other side wants a certificate (it need not have
+        one), and handles its frames; it has the time of a greeting. None if it cannot get one here.
+    :param operates: tells operators' greetings from others.
+    """
 
     noisy = False
 
@@ -72,8 +100,12 @@ class Door(ServerFactory):
         peers: Peers,
         clients: Clients,
         standing: Callable[[], Standing] | None = None,
+        enrol: Callable[[Connection], Handler] | None = None,
+        operates: Operates = nobody_operates,
     ) -> None:
         self.me = me = shared.me
+        self.credentials = shared.credentials
+        self.enrol = enrol
         self.standing = standing or (lambda: Standing(me, 0, None, None))
         self.network = shared.network
         self.space = shared.space
@@ -84,52 +116,46 @@ class Door(ServerFactory):
         self._turn = shared.turn
         self._limits = shared.limits
         self._frame_limit = shared.frame_limit
-        self._waiting: dict[Greeter, None] = {}
+        self._operates = operates
+        self._seconds = shared.seconds
+        self.places = Places(shared.limits.max_ungreeted, shared.seconds)
+        self._vigil = Vigil(shared, peers, clients)
         self._open = True
 
     @property
     def waiting(self) -> int:
         """Connections that have not greeted yet."""
-        return len(self._waiting)
+        return len(self.places)
 
-    def buildProtocol(self, addr: IAddress | None) -> Connection | None:
+    def buildProtocol(self, addr: IAddress | None) -> Connection | SecureLayer | None:
         if not self._open:
             return None
         host = getattr(addr, "host", "")
-        if len(self._waiting) >= self._limits.max_ungreeted:
-            giving_way = self._who_gives_way(host)
-            if giving_way is None:
-                self.journal.counters.add(NetMetric.TURNED_AWAY)
-                return None
-            giving_way.turn_away("too many connections are waiting to greet")
-        greeter = Greeter(self, self._clock, self._limits.greeting_timeout_s, host)
-        self._waiting[greeter] = None
+        if not self.places.make_room(host):
+            self.journal.counters.add(NetMetric.TURNED_AWAY)
+            return None
+        timeout_s = self._limits.greeting_timeout_s
+        greeter = Greeter(self, self._clock, timeout_s, host, self._seconds())
+        self.places.take(greeter)
         connection = Connection(self._clock, self._turn, greeter, self._limits, self._frame_limit)
         greeter.connection = connection  # it may be turned away before ``made`` is called
-        return connection
+        if self.credentials is None:
+            return connection
+        credentials = self.credentials
+        layer = SecureLayer(connection, self._turn, credentials.accept, credentials, dialled=False)
+        connection.security = layer
+        return layer
 
-    def _who_gives_way(self, host: str) -> Greeter | None:
-        """Return the connection that gives way to a new one from ``host``; None if none does."""
-        held = Counter(greeter.host for greeter in self._waiting)
-        most, count = max(held.items(), key=lambda each: each[1])
-        # One host cannot keep others out by filling all places. The new one's host has to be behind
-        # by two: with a difference of one the place would go back and forth between the two.
-        if count > held[host] + 1:
-            return next(greeter for greeter in self._waiting if greeter.host == most)
-        latest = self._clock.seconds() - PATIENCE_S
-        return next((g for g in self._waiting if g.since <= latest and g.silent), None)
-
-    def forget(self, greeter: Greeter) -> None:
-        """Forget a connection that has greeted or is gone."""
-        self._waiting.pop(greeter, None)
-
-    def decide(self, hello: Hello) -> Refuse | None:
+    def decide(self, hello: Hello, connection: Connection) -> Refuse | None:
         """Return why ``hello`` is refused, None if it is accepted."""
-        refusal = judge(hello, self.me, self.network, self.space)
+        refusal = None
+        if self.credentials is not None:
+            refusal = check_greeting(hello, connection, self.credentials)
+        refusal = refusal or judge(hello, self.me, self.network, self.space)
         if refusal is not None:
             return refusal
         if hello.role == CLIENT:
-            return self.clients.refuse()
+            return self.clients.refuse(operates=self._operates(connection, hello))
         if hello.role == WHO:
             return None
         assert hello.node is not None
@@ -138,23 +164,29 @@ class Door(ServerFactory):
     def close(self) -> None:
         """Accept no more connections and close those that have not greeted."""
         self._open = False
-        for greeter in list(self._waiting):
-            greeter.connection.abort()
+        for greeter in self.places.holders():
+            greeter.abort()
+        self._vigil.stop()
 
 
 class Greeter:
     """Handles an incoming connection until it has greeted.
 
+    :param timeout_s: how long it has for that.
     :param host: where it comes from.
+    :param since: when it came.
     """
 
     connection: Connection
 
-    def __init__(self, door: Door, clock: IReactorTime, timeout_s: float, host: str) -> None:
+    def __init__(
+        self, door: Door, clock: IReactorTime, timeout_s: float, host: str, since: float
+    ) -> None:
         self.host = host
-        self.since = clock.seconds()
+        self.since = since
         self._door = door
         self._judging = False
+        self._enrolling: Handler | None = None
         self._timeout = clock.callLater(timeout_s, self._silent)
 
     @property
@@ -165,14 +197,26 @@ class Greeter:
     def made(self, connection: Connection) -> None:
         self.connection = connection
 
+    def handshaken(self) -> None:
+        security = self.connection.security
+        assert security is not None
+        if security.application == ENROLMENT and self._door.enrol is not None:
+            self._enrolling = self._door.enrol(self.connection)
+
     def frames(self, frames: list[bytes]) -> None:
         if not frames or self.connection.closing:
+            return
+        if self._enrolling is not None:
+            self._enrolling.frames(frames)
             return
         if self._judging:
             self.violated("it sent something before it was welcomed")
             return
-        hello = read_hello(frames[0])
-        refusal = self._door.decide(hello)
+        hello = (read_opening if self.connection.secured else read_hello)(frames[0])
+        if isinstance(hello, Refuse):
+            self._distrusted(hello)
+            return
+        refusal = self._door.decide(hello, self.connection)
         if refusal is not None:
             self._refuse(refusal, hello)
         elif hello.role == WHO:
@@ -187,7 +231,7 @@ class Greeter:
         if self.connection.closing:
             return
         # The limits are checked again: others may have been let in while this one waited.
-        refusal = refusal or self._door.decide(hello)
+        refusal = refusal or self._door.decide(hello, self.connection)
         if refusal is not None:
             self._refuse(refusal, hello)
         else:
@@ -206,7 +250,7 @@ class Greeter:
         self.connection.close()
 
     def _let_in(self, hello: Hello, more: list[bytes]) -> None:
-        self._finish()
+        self._finish(let_in=True)
         door, connection = self._door, self.connection
         version = agreed_version(hello)
         assert version is not None
@@ -220,7 +264,8 @@ class Greeter:
             connection.handler.frames(more)
 
     def _refuse(self, refusal: Refuse, hello: Hello) -> None:
-        self._finish()
+        # Whoever shows a certificate that is not believed has cost this node a handshake.
+        self._finish(failed=refusal.code == "certificate")
         if refusal.code != "self":
             self._door.journal.limited(
                 NetMetric.REFUSED,
@@ -233,21 +278,37 @@ class Greeter:
         self.connection.send(refusal)
         self.connection.close()
 
-    def violated(self, reason: str) -> None:
+    def _distrusted(self, refusal: Refuse) -> None:
+        """Note that the other side does not believe this node's certificate."""
         self._finish()
+        self._door.journal.limited(
+            NetMetric.REJECTED,
+            "{address} does not accept this node: {reason}",
+            labels=("certificate",),
+            address=self.connection.peer_name,
+            reason=refusal.text,
+        )
+        self.connection.close()
+
+    def violated(self, reason: str) -> None:
+        self._finish(failed=True)
+        refusal = Refuse("greeting", f"this is a chordnet node: {reason}")
+        # On a secured connection this would be the first byte inside TLS.
+        if self.connection.first_byte == HANDSHAKE and self.connection.security is None:
+            refusal, reason = NOT_SECURED, "it speaks TLS, and this node is not secured"
         self._door.journal.limited(
             NetMetric.REFUSED,
             "refused a stranger at {address}, no chordnet greeting: {reason}",
-            labels=("greeting",),
+            labels=(refusal.code,),
             address=self.connection.peer_name,
             reason=reason,
         )
-        self.connection.send(Refuse("greeting", f"this is a chordnet node: {reason}"))
+        self.connection.send(refusal)
         self.connection.close()
 
     def turn_away(self, reason: str) -> None:
         """Close a connection that never greeted."""
-        self._finish()
+        self._finish(failed=not self._judging)
         self._door.journal.limited(
             NetMetric.REFUSED,
             "closed a connection from {address}: {reason}",
@@ -267,14 +328,21 @@ class Greeter:
         """Do nothing: nothing waits for it."""
 
     def lost(self) -> None:
-        self._finish()
+        self._finish(failed=not self._judging)
+        enrolling, self._enrolling = self._enrolling, None
+        if enrolling is not None:
+            enrolling.lost()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self.connection.abort()
 
     def _silent(self) -> None:
         late = "its name could not be checked in time" if self._judging else ""
         self.turn_away(late or "it did not greet in time")
 
-    def _finish(self) -> None:
-        self._door.forget(self)
+    def _finish(self, *, let_in: bool = False, failed: bool = False) -> None:
+        self._door.places.leave(self, let_in=let_in, failed=failed)
         if self._timeout.active():
             self._timeout.cancel()
 
@@ -286,6 +354,8 @@ class Caller:
     :param welcomed: called with the connection and the answer; returns the next handler.
     :param refused: called with the other side's refusal.
     :param failed: called with one line that says why there was no answer.
+    :param distrusted: called with one line that says why the other side's certificate is not
+        believed; by default ``failed``.
     """
 
     def __init__(
@@ -295,29 +365,64 @@ class Caller:
         welcomed: Callable[[Connection, Welcome], Handler],
         refused: Callable[[Refuse], None],
         failed: Callable[[str], None],
+        distrusted: Callable[[str], None] | None = None,
     ) -> None:
         self._hello = hello
         self._welcomed = welcomed
         self._refused = refused
         self._failed = failed
+        self._distrusted = distrusted or failed
         self.connection: Connection | None = None
+        self.greeted = False
+        """Whether the greeting has been sent; the other side may have accepted it already."""
         self._answered = False
 
     def made(self, connection: Connection) -> None:
         self.connection = connection
+        if connection.security is None:
+            self._greet(connection)
+
+    def handshaken(self) -> None:
+        connection = self.connection
+        assert connection is not None
+        assert connection.security is not None
+        try:
+            check_server(connection.security)
+        except Untrusted as error:
+            self._distrust(str(error), Refuse("certificate", str(error)))
+        else:
+            self._greet(connection)
+
+    def _greet(self, connection: Connection) -> None:
+        self.greeted = True
         connection.send(self._hello)
+
+    def _distrust(self, reason: str, message: Refuse | Bye) -> None:
+        """Tell both sides why the other one's certificate is not believed."""
+        self._answered = True
+        assert self.connection is not None
+        self.connection.send(message)
+        self.connection.close()
+        self._distrusted(reason)
 
     def frames(self, frames: list[bytes]) -> None:
         if not frames or self._answered:
             return
         assert self.connection is not None
         answer = read_answer(frames[0])
+        if self.connection.security is not None and not self.connection.secured:
+            answer = check_plain_answer(answer)
         if isinstance(answer, Welcome) and not OLDEST_VERSION <= answer.version <= VERSION:
             raise RemoteProtocolError(f"protocol version {answer.version} is not spoken here")
         self._answered = True
         if isinstance(answer, Refuse):
             self.connection.close()
             self._refused(answer)
+            return
+        try:
+            check_name(answer.node.name, self.connection.security)
+        except Untrusted as error:
+            self._distrust(str(error), Bye("protocol", str(error)))
             return
         handler = self.connection.handler = self._welcomed(self.connection, answer)
         if len(frames) > 1:

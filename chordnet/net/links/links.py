@@ -29,10 +29,15 @@ from chordnet.core.base.errors import LocalProtocolError
 from chordnet.core.base.events import Event, Received
 from chordnet.core.base.messages import NodeRef
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.guard.pace import Pace
 from chordnet.net.links.dialler import Dial
 from chordnet.net.links.protocol import Connection
 from chordnet.wire.codec import UNREADABLE, malformed, read_peer
 from chordnet.wire.greeting import Bye
+from chordnet.wire.trust.bundles import BundleMessage, BundleText, BundleVersion
+
+_BESIDES = frozenset({Bye, BundleVersion, BundleText})
+"""Messages of the connection; all others are the core's."""
 
 
 class LinkState(enum.Enum):
@@ -68,6 +73,7 @@ class Link:
         "dial",
         "failures",
         "node",
+        "pace",
         "pause",
         "queue",
         "queued_bytes",
@@ -116,6 +122,8 @@ class Link:
         """Whether this node has sent it anything but answers."""
         self.active = True
         """Whether a message passed since the last look for idle links."""
+        self.pace: Pace | None = None
+        """How fast it is read. A new connection does not begin anew."""
 
     @property
     def dialled(self) -> bool:
@@ -203,8 +211,22 @@ class Owner(Protocol):
     teller: bytes
 
     def on_bye(self, session: PeerSession, bye: Bye) -> None: ...
+    def on_bundle(self, session: PeerSession, message: BundleMessage) -> None: ...
     def session_ended(self, session: PeerSession, problem: str) -> None: ...
     def session_overloaded(self, session: PeerSession) -> None: ...
+
+
+class Bundles(Protocol):
+    """Keeps roots and revocations up to date (:class:`chordnet.net.enrol.spreading.Spreading`)."""
+
+    def met(self, line: Connection) -> None:
+        """Say which are in force here, on a new connection."""
+
+    def heard(self, line: Connection, message: BundleMessage) -> None:
+        """Take what the peer says.
+
+        :raises RemoteProtocolError: it is not believed.
+        """
 
 
 class PeerSession:
@@ -245,10 +267,13 @@ class PeerSession:
             except UNREADABLE as error:
                 self._owner.teller = b""
                 raise malformed(error) from None
-            if type(message) is Bye:
-                self._owner.teller = b""
-                self._owner.on_bye(self, message)
-                return
+            if type(message) in _BESIDES:
+                if isinstance(message, Bye):
+                    self._owner.teller = b""
+                    self._owner.on_bye(self, message)
+                    return
+                self._owner.on_bundle(self, message)  # type: ignore[arg-type]
+                continue
             post(Received(node, message))  # type: ignore[arg-type]
         self._owner.teller = b""
 

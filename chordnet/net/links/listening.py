@@ -15,7 +15,8 @@ from chordnet.net.base.arguments import SETTING
 from chordnet.net.base.interfaces import IReactor
 from chordnet.net.links.greeters import Door
 from chordnet.net.links.protocol import Connection
-from chordnet.net.links.sockets import try_to_listen
+from chordnet.net.streams.layer import SecureLayer
+from chordnet.net.streams.sockets import try_to_listen
 
 
 class Entrance(ServerFactory):
@@ -24,7 +25,7 @@ class Entrance(ServerFactory):
     noisy = False
     door: Door | None = None
 
-    def buildProtocol(self, addr: IAddress | None) -> Connection | None:
+    def buildProtocol(self, addr: IAddress | None) -> Connection | SecureLayer | None:
         return self.door.buildProtocol(addr) if self.door is not None else None
 
 

@@ -27,7 +27,10 @@ from chordnet.core.base.errors import LocalProtocolError, RemoteProtocolError
 from chordnet.net.base.interfaces import IStream
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
-from chordnet.net.links.sockets import SystemSocket
+from chordnet.net.guard.pace import Reading
+from chordnet.net.streams.layer import SecureLayer
+from chordnet.net.streams.sockets import SystemSocket
+from chordnet.trust.base.subjects import Subject
 from chordnet.wire.codec import LONG_LIMIT, encode_frame
 from chordnet.wire.framing import FrameDecoder
 from chordnet.wire.greeting import GREETING_LIMIT
@@ -88,6 +91,8 @@ class FirstHandler(Handler, Protocol):
     """The handler of a connection that has not greeted."""
 
     def made(self, connection: Connection) -> None: ...
+    def handshaken(self) -> None:
+        """React to the end of a TLS handshake; called on a secured connection alone."""
 
 
 @implementer(IPushProducer)
@@ -116,6 +121,12 @@ class Connection(TwistedProtocol):
         self.closing = False
         self.received = False
         """Whether a byte has come."""
+        self.first_byte = 0
+        """The first byte that came outside of TLS."""
+        self.security: SecureLayer | None = None
+        """TLS under this connection, or where it would be; None on a plain connection."""
+        self.secured = False
+        """Whether TLS is spoken and its handshake is done."""
         self._clock = clock
         self._turn = turn
         self._limits = limits
@@ -135,6 +146,8 @@ class Connection(TwistedProtocol):
         self._made = False
         self._gone = False
         self._cut: IDelayedCall | None = None
+        self.reading = Reading(clock)
+        """Whether more is read; it keeps to a pace once it is given one."""
 
     # -- what Twisted calls ----------------------------------------------------------------------
 
@@ -146,17 +159,37 @@ class Connection(TwistedProtocol):
         self._system = SystemSocket(transport)
         self._system.tune()
         transport.registerProducer(self, True)
-        first, self._first = self._first, None
+        self.reading.begin(transport)
+        first = self._first
+        if self.security is None:
+            self._first = None
         if first is not None:
             with self._turn:
                 first.made(self)
 
+    def handshaken(self) -> None:
+        """Note that all further bytes come through TLS; called by the layer below."""
+        self.secured = True
+        first, self._first = self._first, None
+        if first is not None:
+            with self._turn:
+                first.handshaken()
+
+    def broken(self, reason: str) -> None:
+        """Note that nothing that comes can be trusted any more; called by the layer below."""
+        with self._turn:
+            self.handler.violated(reason)
+
     def dataReceived(self, data: bytes) -> None:
-        self.received = True
+        if not self.received:
+            self.received = True
+            self.first_byte = data[0]
         with self._turn:
             try:
+                frames = self._decoder.feed(data)
+                self.reading.read(len(frames), len(data))
                 # Whole frames count, even if what follows them breaks a rule.
-                self.handler.frames(self._decoder.feed(data))
+                self.handler.frames(frames)
                 if self._decoder.fault:
                     self.handler.violated(self._decoder.fault)
             except RemoteProtocolError as error:
@@ -167,6 +200,7 @@ class Connection(TwistedProtocol):
 
     def connectionLost(self, _reason: Failure = connectionDone) -> None:
         self._gone = self.closing = True
+        self._first = None
         self._out.clear()
         self._held.clear()
         self._new_long.clear()
@@ -177,6 +211,7 @@ class Connection(TwistedProtocol):
         cut, self._cut = self._cut, None
         if cut is not None:
             cut.cancel()
+        self.reading.end()
         with self._turn:
             self.handler.lost()
         # Handlers know their connection: break the cycle, so that no collector is needed.
@@ -207,6 +242,11 @@ class Connection(TwistedProtocol):
         self._paused = True
 
     # -- what handlers call ----------------------------------------------------------------------
+
+    @property
+    def subject(self) -> Subject | None:
+        """Who the other side is, by its certificate; None on a plain connection."""
+        return self.security.subject if self.security is not None else None
 
     @property
     def paused(self) -> bool:
@@ -320,12 +360,12 @@ class Connection(TwistedProtocol):
 
     def pause_reading(self) -> None:
         """Take no more frames until :meth:`resume_reading`."""
-        self.transport.pauseProducing()
+        self.reading.pause()
 
     def resume_reading(self) -> None:
         """Take frames again."""
         if not self.closing:
-            self.transport.resumeProducing()
+            self.reading.resume()
 
     def close(self) -> None:
         """Write what is queued and close; cut the connection if that takes too long."""

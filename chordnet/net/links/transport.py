@@ -22,6 +22,7 @@ from functools import partial
 
 from twisted.internet.interfaces import IDelayedCall
 
+from chordnet.core.base.errors import RemoteProtocolError
 from chordnet.core.base.events import Event, LinkFault
 from chordnet.core.base.messages import (
     Ack,
@@ -42,17 +43,21 @@ from chordnet.core.base.naming import usable_address
 from chordnet.net.base.interfaces import Down, Judge
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
+from chordnet.net.guard.hearsay import Hearsay
+from chordnet.net.guard.pace import pace_of
+from chordnet.net.guard.places import PATIENCE_S
 from chordnet.net.links.dialler import Dial, DialSettings
 from chordnet.net.links.dials import Dials
-from chordnet.net.links.greeters import PATIENCE_S, peer_hello, who_hello
-from chordnet.net.links.hearsay import Hearsay
+from chordnet.net.links.greeters import peer_hello, who_hello
 from chordnet.net.links.judging import Judging, WhenJudged
-from chordnet.net.links.links import Link, PeerSession
+from chordnet.net.links.links import Bundles, Link, PeerSession
 from chordnet.net.links.protocol import Connection
+from chordnet.net.links.trusting import still_trusted
 from chordnet.net.links.verifying import Verifier
 from chordnet.wire.codec import LONG_OF_PEERS, encode_frame, goes_in_parts
 from chordnet.wire.greeting import CODES, Bye, Refuse, Welcome, judge_node
 from chordnet.wire.parts import PartsRoom
+from chordnet.wire.trust.bundles import BundleMessage
 
 _REFUSED = {"full": LinkFault.UNREACHABLE, "self": LinkFault.SELF}
 """The faults of refusals that are not rejections."""
@@ -66,6 +71,7 @@ class PeerTransport:
     """Implements :class:`chordnet.net.base.interfaces.Transport` and :class:`greeters.Peers`.
 
     :param post: takes every message of a peer, and what else is an event for the core.
+    :param bundles: takes what peers say of roots and revocations; None if nothing is secured.
     :param on_down: called for every failed dial and ended connection; must not call back directly.
     """
 
@@ -76,12 +82,14 @@ class PeerTransport:
         on_down: Down,
         names: Judge | None = None,
         post: Callable[[Event], None] = lambda _event: None,
+        bundles: Bundles | None = None,
     ) -> None:
         reactor, turn, me, limits = shared.reactor, shared.turn, shared.me, shared.limits
         network, space = shared.network, shared.space
         self._judging = Judging(names, post, shared.wall, self._rival, limits.max_ungreeted)
         self.judged = self._judging.judged
         self.post = post
+        self._bundles = bundles
         self._reactor = reactor
         self._seconds = shared.seconds
         self._turn = turn
@@ -90,7 +98,9 @@ class PeerTransport:
         self._on_down = on_down
         self._journal = shared.journal
         self._limits = limits
-        settings = DialSettings(reactor, turn, limits, shared.frame_limit, shared.endpoints)
+        settings = DialSettings(
+            reactor, turn, limits, shared.frame_limit, shared.endpoints, shared.credentials
+        )
         make = partial(Dial, settings)
         dial = partial(make, hello=peer_hello(me, network, space.bits))
         self._verifier = Verifier(partial(make, hello=who_hello(network, space.bits)), post)
@@ -99,6 +109,8 @@ class PeerTransport:
             reactor, turn, limits, shared.rng, dial, self._dial_greeted, self._dial_failed
         )
         self._hearsay = Hearsay(limits, shared.seconds())
+        too_fast = "{peer} sends too much; it is read more slowly"
+        self._slowed = partial(self._journal.limited, NetMetric.PEERS_SLOWED, too_fast)
         self.teller = b""
         """Identifier of the peer whose messages are being handled; empty outside of that."""
         self._links: dict[bytes, Link] = {}
@@ -248,7 +260,15 @@ class PeerTransport:
             fault = _REFUSED.get(refusal.code, fault)
         self._journal.counters.add(NetMetric.DIALS_FAILED)
         address = link.node.address
-        if refusal is None or refusal.code == "self":
+        if refusal is None and fault is LinkFault.REJECTED:
+            self._journal.limited(
+                NetMetric.REJECTED,
+                "{address} is not accepted by this node: {reason}",
+                labels=("certificate",),
+                address=address,
+                reason=text,
+            )
+        elif refusal is None or refusal.code == "self":
             self._journal.debug("cannot reach {address}: {reason}", address=address, reason=text)
         else:
             self._journal.limited(
@@ -313,9 +333,15 @@ class PeerTransport:
         """Return why a connection with ``node`` is refused; None if it is welcome."""
         if self._stopped:
             return Refuse("full", self._stopped[:500])
-        if len(self._sessions) >= self._limits.max_peers and not self._make_room():
-            return Refuse("full", "this node has as many connections as it accepts")
-        return None
+        places = self._limits.max_peers
+        if len(self._sessions) < places or self._make_room():
+            return None
+        link = self._links.get(node.raw)
+        if link is not None and link.wanted:  # it lost its connection and comes back
+            places += self._limits.kept_peers
+        if len(self._sessions) < places:
+            return None
+        return Refuse("full", "this node has as many connections as it accepts")
 
     def _make_room(self) -> bool:
         """End the oldest connection that this node does not need; return True if there was one.
@@ -333,9 +359,7 @@ class PeerTransport:
             return False
         session = min(callers, key=lambda each: each.since)
         self._sessions.discard(session)
-        if session.link.session is session:
-            session.link.detach()
-        session.say_bye("idle", self._limits.close_timeout_s)
+        self._retire(session)
         return True
 
     def attach(self, connection: Connection, node: NodeRef, *, outgoing: bool) -> PeerSession:
@@ -352,6 +376,8 @@ class PeerTransport:
         self._sessions.add(session)
         thrown_away = partial(self._journal.counters.add, NetMetric.PARTS_DROPPED)
         connection.accept_long(self._parts_room, LONG_OF_PEERS, thrown_away)
+        pace = link.pace = link.pace or pace_of(self._limits, self._seconds)
+        connection.reading.keep_pace(pace, partial(self._slowed, peer=node.name))
         why = connection.give_up_after(self._limits.unacknowledged_s)
         if why and not self._told_why:
             self._told_why = True
@@ -361,6 +387,8 @@ class PeerTransport:
         self._schedule_sweep()
         self._adopt(link, session)
         self._join_contact(link, node.address)
+        if self._bundles is not None:
+            self._bundles.met(connection)
         return session
 
     def _adopt(self, link: Link, session: PeerSession) -> None:
@@ -432,6 +460,22 @@ class PeerTransport:
             session.connection.send(Bye(bye.code[:20]))
         session.connection.close()
 
+    def on_bundle(self, session: PeerSession, message: BundleMessage) -> None:
+        """Take what a peer says of its roots and revocations.
+
+        :raises RemoteProtocolError: it is not believed, or not said on such a connection.
+        """
+        if self._bundles is None:
+            raise RemoteProtocolError("certificates are nothing to a node that is not secured")
+        self._bundles.heard(session.connection, message)
+
+    def tell_all(self, message: BundleMessage) -> None:
+        """Send a message to every peer that is connected."""
+        with self._turn:
+            for session in self._sessions:
+                if not session.said_bye:
+                    session.connection.send(message)
+
     def session_ended(self, session: PeerSession, problem: str) -> None:
         """Forget a connection that is gone, or whose peer broke a rule (``problem`` says which)."""
         if problem:
@@ -485,12 +529,22 @@ class PeerTransport:
                 looks = 0 if link.active else self._looks.get(raw, 0) + 1
                 self._looks[raw], link.active = looks, False
                 if looks >= _IDLE_LOOKS and link.session is not None:
-                    session = link.session
-                    link.detach()
-                    session.say_bye("idle", self._limits.close_timeout_s)
+                    self._retire(link.session)
             self._forget_empty()
         if self._links or self._contacts:
             self._schedule_sweep()
+
+    def _retire(self, session: PeerSession) -> None:
+        """End a connection in order; the next message makes another one."""
+        if session.link.session is session:
+            session.link.detach()
+        session.say_bye("idle", self._limits.close_timeout_s)
+
+    def look_again(self) -> None:
+        """End the connections with peers whose certificates are not believed any more."""
+        for session in list(self._sessions):
+            if still_trusted(session.connection) is not None:
+                self._retire(session)
 
     def _forget_empty(self) -> bool:
         """Forget links that lead nowhere; return True if there were any."""

@@ -14,6 +14,7 @@ from chordnet.core.base.effects import (
     PeerDied,
     PeersKnown,
     RingChanged,
+    SealRefused,
     StatusChanged,
     Traced,
 )
@@ -109,3 +110,13 @@ class Notices:
             reason=effect.reason[:200],
         )
         self.fire_later(effect)
+
+    def seal_refused(self, effect: SealRefused) -> None:
+        """Log, within limits, that a message was dropped because of its seal."""
+        self._journal.limited(
+            NetMetric.SEALS_TOLD,
+            "a message of {origin}, passed on by {peer}, was not recorded: {reason}",
+            origin=effect.id.origin.hex()[:16],
+            peer=effect.peer.name or effect.peer.address,
+            reason=str(effect.reason),
+        )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from chordnet.core.base.effects import BroadcastDone
+from msgspec import structs
+
+from chordnet.core.base.effects import BroadcastDone, WitnessedDone
 from chordnet.core.base.errors import BroadcastFailed, Busy, ChordnetError, LookupFailed
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import EdgeKind, LedgerState, NodeRef, RingLabel
@@ -13,6 +15,7 @@ from chordnet.core.base.outcomes import Failed
 from chordnet.core.log.ordering import Missing
 from chordnet.net.base.interfaces import StoredMessage
 from chordnet.net.observe.traces import Happening
+from chordnet.wire.receipts import Evidence, NodeSignature
 from chordnet.wire.rpc import (
     MessageGap,
     MessageRecord,
@@ -79,10 +82,15 @@ class Views:
             missing.dropped,
         )
 
-    def receipt(self, done: BroadcastDone, body: str, seconds: float) -> Receipt:
-        """Return what became of a broadcast that took ``seconds``."""
+    def receipt(
+        self, done: BroadcastDone, body: str, seconds: float, expect: Collection[str] = ()
+    ) -> Receipt:
+        """Return what became of a broadcast that took ``seconds``.
+
+        :param expect: names of nodes without which it is partial.
+        """
         unreached = self.nodes(done.unreached)
-        return Receipt(
+        receipt = Receipt(
             id=str(done.id) if done.id is not None else "",
             body=body,
             recorded=done.recorded,
@@ -96,6 +104,7 @@ class Views:
             conflict=done.conflict,
             lost=done.lost,
         )
+        return _named(receipt, done, expect) if isinstance(done, WitnessedDone) else receipt
 
     def trace(
         self, message_id: str, stored: StoredMessage | None, events: Iterable[Happening]
@@ -124,6 +133,26 @@ class Views:
 
     def _hex(self, raw: bytes) -> str:
         return self._space.hex(int.from_bytes(raw)) if raw else ""
+
+
+def _named(receipt: Receipt, done: WitnessedDone, expect: Collection[str]) -> Receipt:
+    """Return a receipt with the names of the nodes that have recorded the message."""
+    named = sorted(each.name for each in done.witnesses)
+    missing = sorted(set(expect) - set(named))
+    signatures = [
+        NodeSignature(each.name, each.raw, each.incarnation, each.signature, each.chain)
+        for each in done.witnesses
+        if each.signature
+    ]
+    evidence = Evidence(done.first, done.shared, done.path, signatures) if signatures else None
+    return structs.replace(
+        receipt,
+        partial=receipt.partial or bool(missing),
+        named=named,
+        missing=missing,
+        unsigned=done.unsigned,
+        evidence=evidence,
+    )
 
 
 def lookup_failure(reason: Failed) -> ChordnetError:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from chordnet.core.base import intervals
+from chordnet.core.base.effects import Record
 from chordnet.core.base.limits import MAX_RANGES
-from chordnet.core.base.messages import Caught, MessageId, Range
+from chordnet.core.base.messages import MessageId, Range
 from chordnet.net.base.interfaces import MessageLog
 
 GIVE_BYTES = 512 * 1024
@@ -16,12 +17,14 @@ class Giving:
     """Collects one answer.
 
     :param log: where the messages are kept.
+    :param sealed: those that are kept without a seal count as not kept.
     """
 
-    def __init__(self, log: MessageLog) -> None:
+    def __init__(self, log: MessageLog, *, sealed: bool = False) -> None:
         self._log = log
+        self._sealed = sealed
         self._room = GIVE_BYTES
-        self.caught: list[Caught] = []
+        self.found: list[Record] = []
         """The messages that are kept."""
         self.lost: list[Range] = []
         """The ranges that are not."""
@@ -39,7 +42,7 @@ class Giving:
         for first, end in intervals.pairs(intervals.both([asked.first, asked.end], kept)):
             self._miss(asked, start, first)
             for number in range(first, end):
-                if len(self.caught) >= GIVE_MESSAGES or not self._catch(asked, number):
+                if len(self.found) >= GIVE_MESSAGES or not self._catch(asked, number):
                     return False
             start = end
         self._miss(asked, start, asked.end)
@@ -50,10 +53,13 @@ class Giving:
         # None: it has just been found damaged. It is not lost, since other nodes may give it back.
         if kept is not None:
             record = kept.record
+            if self._sealed and record.proof is None:
+                self._miss(asked, number, number + 1)
+                return len(self.lost) < MAX_RANGES
             self._room -= len(record.body)
             if self._room < 0:
                 return False
-            self.caught.append(Caught(record.id, record.created, record.route, record.body))
+            self.found.append(record)
         return True
 
     def _miss(self, asked: Range, first: int, end: int) -> None:
@@ -63,5 +69,14 @@ class Giving:
             if (each.origin, each.incarnation) == (asked.origin, asked.incarnation):
                 intervals.remove(missing, each.sequence, each.sequence + 1)
         for start, stop in intervals.pairs(missing):
+            begin = start
+            if self.lost and _borders(self.lost[-1], asked, start):
+                begin = self.lost.pop().first
             if len(self.lost) < MAX_RANGES:
-                self.lost.append(Range(asked.origin, asked.incarnation, start, stop))
+                self.lost.append(Range(asked.origin, asked.incarnation, begin, stop))
+
+
+def _borders(lost: Range, asked: Range, start: int) -> bool:
+    """Return True if ``lost`` ends where the number ``start`` of what was asked for begins."""
+    key = asked.origin, asked.incarnation
+    return (lost.origin, lost.incarnation) == key and lost.end == start

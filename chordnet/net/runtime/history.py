@@ -164,12 +164,12 @@ class History:
 
     def send_stored(self, effect: SendStored) -> None:
         """Give a node messages that it lacks, and say which are not kept any more."""
-        giving = Giving(self._log)
+        giving = Giving(self._log, sealed=effect.sealed)
         try:
             complete = giving.give(effect.ranges)
         except LogFailed:  # committed() finds out at the end of the turn, and gives up
             return
-        for message in effect.answers(giving.caught, giving.lost, complete=complete):
+        for message in effect.answers(giving.found, giving.lost, complete=complete):
             self._transport.send(effect.to, message)
 
     def gap(self, effect: Gap) -> None:

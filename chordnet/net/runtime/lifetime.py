@@ -40,6 +40,8 @@ STOP_WAIT_S = 5.0
 IDLE_WAIT_S = 1.0
 """How long it waits for reads and writes of keys that are under way."""
 
+Beside = Callable[[LocalNode], Callable[[], None]]
+"""Opens something that runs beside a node, and returns what closes it."""
 NodeMaker = Callable[[IAddress, NodeState, MessageLog], LocalNode]
 """Makes the node from the address listened on, its state and its message log."""
 
@@ -62,6 +64,7 @@ class Lifetime:
         self._entrance = Entrance()
         self._listening: Deferred[IListeningPort] | None = None
         self._port: IListeningPort | None = None
+        self._close_beside: Callable[[], None] = _nothing
         self.node: LocalNode | None = None
         """The running node; None before it listens and after it has been closed."""
         self.state: NodeState | None = None
@@ -81,11 +84,13 @@ class Lifetime:
         leave: Callable[[Callable[[], None]], None],
         *,
         alone: bool = False,
+        beside: Beside | None = None,
     ) -> Deferred[None]:
         """Listen, and begin to join a ring through the addresses ``bootstrap``.
 
         :param leave: makes the node leave for a client, as for :class:`ClientDesk`.
         :param alone: create a ring if no node answers.
+        :param beside: opens what runs beside the node; a ``CannotListenError`` ends the life.
         :return: fires when the node listens, or fails with a :class:`ChordnetError`.
         """
         try:
@@ -107,6 +112,8 @@ class Lifetime:
                 network=node.network,
                 id=node.space.hex(node.me.id),
             )
+            if beside is not None:
+                self._close_beside = beside(node)
             node.start(bootstrap, state.known_peers(), alone=alone)
 
         listening = maybeDeferred(lambda: self._endpoint.listen(self._entrance))
@@ -177,6 +184,7 @@ class Lifetime:
         assert self._entrance.door is not None
         # A greeting that is answered now would make a session that the steps below miss.
         self._entrance.door.close()
+        self._close_beside()
         port, self._port = self._port, None
         assert port is not None
         await maybeDeferred(port.stopListening)
@@ -198,3 +206,7 @@ class Lifetime:
     def _release(self) -> None:
         self.state = None
         self._storage.close()
+
+
+def _nothing() -> None:
+    pass

@@ -13,7 +13,7 @@ The core's effects that answer requests are performed here, those that concern t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -33,15 +33,33 @@ from chordnet.core.base.effects import (
     PeersKnown,
     Record,
     RingChanged,
+    SealRefused,
     SendStored,
     StatusChanged,
     Traced,
     Verify,
     Walked,
+    WitnessedDone,
 )
-from chordnet.core.base.errors import BroadcastFailed, Busy, ChordnetError, NoStore, NotInRing
-from chordnet.core.base.events import Begin, FindOwner, Leave, Publish, Start, Walk
-from chordnet.core.base.messages import NodeRef, Status
+from chordnet.core.base.errors import (
+    BroadcastFailed,
+    Busy,
+    ChordnetError,
+    LookupFailed,
+    NoStore,
+    NotInRing,
+)
+from chordnet.core.base.events import (
+    Begin,
+    FindOwner,
+    Leave,
+    Publish,
+    PublishAsking,
+    Start,
+    Walk,
+)
+from chordnet.core.base.identifiers import between_right
+from chordnet.core.base.messages import Ask, NodeRef, Status
 from chordnet.net.base.allowance import Load
 from chordnet.net.base.interfaces import (
     Core,
@@ -52,6 +70,7 @@ from chordnet.net.base.interfaces import (
 )
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
+from chordnet.net.enrol.membership import Membership
 from chordnet.net.links.greeters import Clients, Door
 from chordnet.net.links.transport import PeerTransport
 from chordnet.net.observe.hooks import Hooks
@@ -60,6 +79,7 @@ from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views, broadcast_failure, lookup_failure
 from chordnet.net.runtime.history import History
 from chordnet.net.runtime.keeping import recent_messages
+from chordnet.net.runtime.receipts import asked
 from chordnet.net.runtime.runner import Runner, Surroundings
 from chordnet.net.store.counts import held
 from chordnet.net.store.keys import NO_STORE, Keys
@@ -73,11 +93,15 @@ from chordnet.wire.rpc import (
     FingerEntry,
     LookupResult,
     MessageRecord,
+    NodeInfo,
     NodeStatus,
 )
 from chordnet.wire.stores import HeldKey, StoreState
 
 T = TypeVar("T")
+
+MOST_MEMBERS = 1024
+"""Of a ring whose members are listed."""
 
 
 class LocalNode:
@@ -85,6 +109,7 @@ class LocalNode:
 
     :param keep_peers: called with the peers worth keeping on disk.
     :param store: makes what reads and writes keys, for this node; None if it keeps no store.
+    :param membership: makes what deals with certificates, for this node; None if it is not secured.
     """
 
     def __init__(
@@ -97,6 +122,7 @@ class LocalNode:
         hooks: Hooks | None = None,
         keep_peers: Callable[[list[NodeRef]], None] = lambda _peers: None,
         store: Callable[[LocalNode], KeyStore | StoreRunner] | None = None,
+        membership: Callable[[LocalNode], Membership] | None = None,
     ) -> None:
         self._shared = shared
         self.me = shared.me
@@ -115,7 +141,7 @@ class LocalNode:
         self._started_at = shared.seconds()
         self._op = 0
         self.load = Load(shared.limits.in_flight_bytes)
-        self._broadcasts: dict[int, tuple[str, int, float, ReceiptDone]] = {}
+        self._broadcasts: dict[int, tuple[str, int, float, Collection[str], ReceiptDone]] = {}
         self._lookups: dict[int, tuple[str, int, LookupDoneWith]] = {}
         self._walks: dict[int, Callable[[Walked | ChordnetError], None]] = {}
         self._leavers: list[Callable[[], None]] = []
@@ -130,8 +156,9 @@ class LocalNode:
         """What is found out about the nodes that hold slots with this one."""
         self.failure = ""
         """Why this node had to leave its ring for good; empty if it did not."""
-        self._outbox: list[tuple[int, bytes]] = []
+        self._outbox: dict[Ask, list[tuple[int, bytes]]] = {}
         self.frame_limit = shared.frame_limit
+        self.membership = None if membership is None else membership(self)
         self.turn = shared.turn
         surround = partial(self._surround, hooks or Hooks(self.journal), keep_peers)
         self.runner = Runner(self.clock, self.turn, core, self.journal, shared.seconds, surround)
@@ -157,6 +184,7 @@ class LocalNode:
             on_down=runner.down if self.store is None else self.store.heeding(runner.down),
             names=self.core,
             post=runner.post,
+            bundles=self.membership.spreading if self.membership is not None else None,
         )
         self.history = History(
             self._shared,
@@ -172,7 +200,8 @@ class LocalNode:
 
     def door(self, clients: Clients) -> Door:
         """Return the factory for this node's listening port."""
-        return Door(self._shared, self.transport, clients, self.core.standing)
+        enrol = self.membership.desk.attend if self.membership is not None else None
+        return Door(self._shared, self.transport, clients, self.core.standing, enrol)
 
     def start(
         self, bootstrap: Sequence[str], known: Sequence[NodeRef], *, alone: bool = False
@@ -181,7 +210,10 @@ class LocalNode:
 
         :param alone: create a ring if none of them answers.
         """
-        self.transport.trust([*bootstrap, *(peer.address for peer in known)])
+        addresses = [*bootstrap, *(peer.address for peer in known)]
+        self.transport.trust(addresses)
+        if self.membership is not None:
+            self.membership.start(addresses)
         with self.turn:
             recent = recent_messages(self.log, self.wall() - self.config.broadcast_deadline_s)
             ledger, wall = self.log.ledger(), self.wall()
@@ -214,29 +246,44 @@ class LocalNode:
         """Why it is in no ring, in words; empty if the state says enough."""
         return self.failure or self.core.reason
 
-    def publish(self, body: str, done: ReceiptDone) -> None:
+    def publish(
+        self,
+        body: str,
+        done: ReceiptDone,
+        *,
+        receipt: str = "counted",
+        expect: Collection[str] = (),
+    ) -> None:
         """Broadcast ``body``; ``done`` gets the receipt.
 
+        :param receipt: what it says of the nodes that record the message.
+        :param expect: names of nodes without which it is partial.
+        :raises LocalProtocolError: signatures are asked for, and this node has no certificate; or
+            ``expect`` has too many names.
         :raises InvalidMessage: ``body`` is not one phrase without white space.
         :raises NotInRing: the node is not a member of a ring.
         :raises Busy: too many broadcasts, or too many bytes of them, are in flight.
         """
         encoded = check_phrase(body, self.config.max_body_bytes)
+        ask = asked(receipt, expect, signs=self._shared.credentials is not None)
         self._check_member()
         if len(self._broadcasts) >= self.config.max_broadcasts:
             raise Busy(f"{len(self._broadcasts)} broadcasts are in flight; retry after a moment")
         self.load.take(len(encoded))
         self._op += 1
-        self._broadcasts[self._op] = (body, len(encoded), self._seconds(), done)
+        self._broadcasts[self._op] = (body, len(encoded), self._seconds(), expect, done)
         # Clients that publish in the same turn share one tree, and so its messages and its commit.
         if not self._outbox:
             self.turn.before(self._publish_outbox)
-        self._outbox.append((self._op, encoded))
+        self._outbox.setdefault(ask, []).append((self._op, encoded))
 
     def _publish_outbox(self) -> None:
-        """Publish all of this turn's messages as one event, so that they may share one tree."""
-        outbox, self._outbox = self._outbox, []
-        self.runner.post(Publish(outbox, self.wall()))
+        """Publish all of this turn's messages together, so that they may share one tree."""
+        outbox, self._outbox = self._outbox, {}
+        for ask, messages in outbox.items():
+            wall = self.wall()
+            event = PublishAsking(messages, wall, ask) if ask else Publish(messages, wall)
+            self.runner.post(event)
 
     def find(self, key: str, done: LookupDoneWith, *, iterative: bool = False) -> None:
         """Look up the owner of ``key``; ``done`` gets it and the path.
@@ -254,12 +301,35 @@ class LocalNode:
         self._lookups[self._op] = (key, identifier, done)
         self.runner.post(FindOwner(self._op, self.space.raw(identifier), iterative))
 
+    def owns(self, key: str) -> bool:
+        """Return True if this node owns ``key`` as far as it knows."""
+        predecessor, identifier = self.core.predecessor, self.space.hash(check_key(key))
+        return (
+            predecessor is not None
+            and self.active
+            and between_right(predecessor.id, identifier, self.me.id)
+        )
+
     def walk(self, limit: int, done: Callable[[Walked | ChordnetError], None]) -> None:
         """Walk round the ring once, over ``limit`` members at most; ``done`` gets what was seen."""
         self._op += 1
         self._walks[self._op] = done
         with self.turn:
             self.runner.post(Walk(self._op, limit))
+
+    def members(self, done: Callable[[list[NodeInfo] | ChordnetError], None]) -> None:
+        """Find out who is in the ring; ``done`` gets its members in order, this node first."""
+        self._check_member()
+
+        def walked(seen: Walked | ChordnetError) -> None:
+            if isinstance(seen, ChordnetError):
+                done(seen)
+            elif seen.problem:
+                done(LookupFailed(f"the walk round the ring did not come round: {seen.problem}"))
+            else:
+                done(self.views.nodes(seen.members))
+
+        self.walk(MOST_MEMBERS, walked)
 
     def _walked(self, effect: Walked) -> None:
         done = self._walks.pop(effect.op, None)
@@ -358,6 +428,8 @@ class LocalNode:
 
     def _end(self, reason: str) -> None:
         self.runner.stop()
+        if self.membership is not None:
+            self.membership.stop()
         if self.store is not None:
             self.store.stop(reason)
         self.transport.stop(reason)
@@ -404,6 +476,7 @@ class LocalNode:
             Judged: self.transport.judged,
             Joined: notices.fire_later,
             BroadcastDone: self._broadcast_done,
+            WitnessedDone: self._broadcast_done,
             LeftRing: self._left_ring,
             StatusChanged: notices.status_changed,
             RingChanged: notices.ring_changed,
@@ -412,6 +485,7 @@ class LocalNode:
             PeersKnown: notices.peers_known,
             Traced: notices.traced,
             Misbehaved: notices.misbehaved,
+            SealRefused: notices.seal_refused,
             Mailed: lambda _effect: None,
         }
         return performers if self.store is None else self.store.performing(performers)
@@ -435,12 +509,12 @@ class LocalNode:
         entry = self._broadcasts.pop(effect.op, None)
         if entry is None:
             return
-        body, size, began, done = entry
+        body, size, began, expect, done = entry
         self.load.give(size)
         if effect.id is None:
             done(broadcast_failure(effect.reason))
             return
-        receipt = self.views.receipt(effect, body, self._seconds() - began)
+        receipt = self.views.receipt(effect, body, self._seconds() - began, expect)
         history = self.history
         # Alone in its ring the node confirms the message in the turn that records it.
         if history.fresh:

@@ -21,7 +21,16 @@ from chordnet import __version__
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.errors import ConfigError
 from chordnet.core.base.messages import NodeRef
-from chordnet.record.recording import FORMAT, End, Header, RecordedNode, config_fields, pack
+from chordnet.core.seals.notary import Notary
+from chordnet.record.recording import (
+    FORMAT,
+    End,
+    Header,
+    RecordedNode,
+    Sealing,
+    config_fields,
+    pack,
+)
 from chordnet.storage.base.private import narrow, private
 
 RECORD_BYTES = 256 * 1024 * 1024
@@ -62,7 +71,13 @@ class Recorder:
         self._left: int
         """Bytes that may still be written before the end."""
 
-    def __call__(self, config: ProtocolConfig, me: NodeRef, rng: random.Random) -> RecordedNode:
+    def __call__(
+        self,
+        config: ProtocolConfig,
+        me: NodeRef,
+        rng: random.Random,
+        notary: Notary | None = None,
+    ) -> RecordedNode:
         """Return a core whose recording begins now, with its own randomness from a new seed.
 
         :raises ConfigError: the file cannot be written.
@@ -83,7 +98,11 @@ class Recorder:
                 names=True,
             )
         )
-        return RecordedNode(config, me, seed, self._write_step)
+        if notary is not None:
+            frame = pack(Sealing(notary.network, notary.always))
+            self._left -= len(frame)
+            self._write(frame)
+        return RecordedNode(config, me, seed, self._write_step, notary)
 
     def check(self) -> None:
         """Check that the file can be written, without changing it.

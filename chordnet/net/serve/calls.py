@@ -14,8 +14,10 @@ from typing import Any, Literal
 
 import attrs
 
+from chordnet.core.base.limits import MAX_WITNESS_BYTES
 from chordnet.core.base.outcomes import Entry, StaleEntry
 from chordnet.net.observe.accounts import history, trails
+from chordnet.net.serve import certificates
 from chordnet.net.serve.reading import ReceivedReader, position_of, trace_of
 from chordnet.net.serve.seams import Asker, Node
 from chordnet.wire.orders import (
@@ -34,6 +36,7 @@ from chordnet.wire.rpc import (
     Follow,
     GetHistory,
     GetKey,
+    GetMembers,
     GetMessages,
     GetStatus,
     GetStoreState,
@@ -45,6 +48,7 @@ from chordnet.wire.rpc import (
     LeaveRing,
     Lookup,
     LookupReply,
+    MembersReply,
     Messages,
     PutKey,
     SendMessage,
@@ -58,6 +62,13 @@ from chordnet.wire.rpc import (
     Unfollow,
     VacateSeats,
     WrittenReply,
+)
+from chordnet.wire.trust.members import (
+    AskIssuerKey,
+    CertifyIssuer,
+    GetCertificates,
+    GiveBundle,
+    Invite,
 )
 from chordnet.wire.watches import GetHeldKeys, HeldKeysReply, StaleReply, WatchKey
 
@@ -90,9 +101,12 @@ class Call:
 
 def send_message(asker: Asker, request: SendMessage) -> ServerReply | None:
     """Broadcast a message; with ``wait`` the receipt is the reply."""
-    publish, body = asker.node.publish, request.body
+    body = request.body
+    publish = partial(asker.node.publish, receipt=request.receipt, expect=request.expect)
     if request.wait:
-        asker.later(request.rid, Sent, publish, body, held=len(body))
+        # A signed receipt is much longer than its message.
+        held = len(body) + (MAX_WITNESS_BYTES if request.receipt == "signed" else 0)
+        asker.later(request.rid, Sent, publish, body, held=held)
         return None
     publish(body, lambda _receipt: None)
     return Done(request.rid)
@@ -194,6 +208,11 @@ def inspect_key(asker: Asker, request: InspectKey) -> None:
     asker.later(request.rid, KeyMembersReply, asker.node.standings.inspect, request.key)
 
 
+def get_members(asker: Asker, request: GetMembers) -> None:
+    """Walk round the ring, and say who is in it."""
+    asker.later(request.rid, MembersReply, asker.node.members)
+
+
 def recover_slots(asker: Asker, request: RecoverSlots) -> None:
     """Recover slots that lost their majority; the reply says what came of it."""
     recover = partial(asker.node.orders.recover, accept_loss=request.accept_loss)
@@ -255,10 +274,16 @@ CALLS = (
     Call(VacateSeats, vacate_seats, "operate"),
     Call(CanStop, can_stop, "read"),
     Call(InspectKey, inspect_key, "read"),
+    Call(GetMembers, get_members, "read", long=True),
     Call(WatchKey, watch_key, "read"),
     Call(GetHeldKeys, get_held_keys, "read", long=True),
     Call(RecoverSlots, recover_slots, "operate"),
     Call(BeginStore, begin_store, "operate"),
     Call(SetStoreAside, set_store_aside, "operate"),
+    Call(Invite, certificates.invite, "operate"),
+    Call(GetCertificates, certificates.get_certificates, "read"),
+    Call(GiveBundle, certificates.give_bundle, "operate"),
+    Call(AskIssuerKey, certificates.ask_issuer_key, "operate"),
+    Call(CertifyIssuer, certificates.certify_issuer, "operate"),
 )
 BY_REQUEST: dict[type, Call] = {call.request: call for call in CALLS}

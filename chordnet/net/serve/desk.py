@@ -2,7 +2,8 @@
 
 At the limit, an idle client gives way to a new one: first the oldest of those that have sent no
 request yet, then the one whose last request is oldest. A client that waits for an answer or follows
-keeps its place.
+keeps its place. If nobody gives way, there are a few places more for operators, so that a node full
+of busy clients can still be looked at and stopped.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chordnet.net.links.protocol import Connection
+from chordnet.net.links.trusting import still_trusted
 from chordnet.net.serve.clients import ClientSession
 from chordnet.net.serve.seams import Node
 from chordnet.wire.codec import LONG_OF_CLIENTS
@@ -32,7 +34,7 @@ class ClientDesk:
     def __init__(self, node: Node, leave: Callable[[Callable[[], None]], None]) -> None:
         self.node = node
         self.leave = leave
-        self._sessions: dict[ClientSession, None] = {}
+        self._sessions: dict[ClientSession, Connection] = {}
         """In the order in which they connected."""
         self._parts_room = PartsRoom(node.limits.parts_bytes, node.clock.seconds)
         self._stopped = False
@@ -42,13 +44,19 @@ class ClientDesk:
         """Connections with clients."""
         return len(self._sessions)
 
-    def refuse(self) -> Refuse | None:
-        """Return why a further client is refused, None if it is welcome."""
+    def refuse(self, *, operates: bool = False) -> Refuse | None:
+        """Return why a further client is refused, None if it is welcome.
+
+        :param operates: it is an operator, for whom places are kept.
+        """
         if self._stopped:
             return Refuse("full", "this node is shutting down")
-        if len(self._sessions) >= self.node.limits.max_clients and not self._make_room():
-            return Refuse("full", "this node has as many clients as it accepts; try another node")
-        return None
+        limits = self.node.limits
+        if len(self._sessions) < limits.max_clients or self._make_room():
+            return None
+        if operates and len(self._sessions) < limits.max_clients + limits.kept_clients:
+            return None
+        return Refuse("full", "this node has as many clients as it accepts; try another node")
 
     def _make_room(self) -> bool:
         """Disconnect an idle client; return True if there was one.
@@ -69,13 +77,20 @@ class ClientDesk:
     def attach(self, connection: Connection) -> ClientSession:
         """Take over a connection on which a client has greeted."""
         session = ClientSession(self, connection)
-        self._sessions[session] = None
+        self._sessions[session] = connection
         connection.accept_long(self._parts_room, LONG_OF_CLIENTS, session.crowded)
         return session
 
     def forget(self, session: ClientSession) -> None:
         """Forget a session."""
         self._sessions.pop(session, None)
+
+    def look_again(self) -> None:
+        """End the connections with clients whose certificates are not believed any more."""
+        for session, connection in list(self._sessions.items()):
+            reason = still_trusted(connection)
+            if reason is not None:
+                session.close("idle", reason)
 
     def stop(self) -> None:
         """Say goodbye to every client."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -16,8 +16,17 @@ from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
 from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views
-from chordnet.wire.rpc import Follow, GetKey, KeyRequest, NodeStatus, ServerReply, Written
+from chordnet.wire.rpc import (
+    Follow,
+    GetKey,
+    KeyRequest,
+    NodeInfo,
+    NodeStatus,
+    ServerReply,
+    Written,
+)
 from chordnet.wire.stores import HeldKey, KeyMembers, SlotRecovery, StoreStanding, StoreState
+from chordnet.wire.trust.members import NodeCertificates
 from chordnet.wire.watches import WatchKey
 
 T = TypeVar("T")
@@ -61,6 +70,18 @@ class Orders(Protocol):
     def set_aside(self, formation: str) -> str: ...
 
 
+class Certificates(Protocol):
+    """What a node does about certificates (:class:`chordnet.net.enrol.membership.Membership`)."""
+
+    def invite(
+        self, role: str, *, name: str, prefix: str, uses: int, lifetime_s: float
+    ) -> tuple[str, float]: ...
+    def certificates(self) -> NodeCertificates: ...
+    def give_bundle(self, data: bytes) -> int: ...
+    def issuer_request(self) -> bytes: ...
+    def certify_issuer(self, certificate: bytes) -> float: ...
+
+
 class Node(Protocol):
     """What clients need of a node (:class:`chordnet.net.runtime.node.LocalNode`)."""
 
@@ -81,9 +102,19 @@ class Node(Protocol):
     @property
     def standings(self) -> Standings: ...
     @property
+    def membership(self) -> Certificates | None: ...
+    @property
     def clock(self) -> IReactorTime: ...
-    def publish(self, body: str, done: ReceiptDone) -> None: ...
+    def publish(
+        self,
+        body: str,
+        done: ReceiptDone,
+        *,
+        receipt: str = "counted",
+        expect: Collection[str] = (),
+    ) -> None: ...
     def find(self, key: str, done: LookupDoneWith, *, iterative: bool = False) -> None: ...
+    def members(self, done: Callable[[list[NodeInfo] | ChordnetError], None]) -> None: ...
     def status(self) -> NodeStatus: ...
     def store_state(self, first: int = 0) -> tuple[StoreState, bool]: ...
     def held_keys(self, after: str, *, owned: bool) -> tuple[list[HeldKey], bool]:

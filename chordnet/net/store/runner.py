@@ -197,21 +197,19 @@ class StoreRunner:
 
     def performing(self, others: Performers) -> Performers:
         """Return what performs the effects of the ring's machine, with what this store heeds."""
-        moved: Performers = {
-            kind: partial(self._and_moved, others[kind])
-            for kind in (RingChanged, StatusChanged, Joined)
-        }
-        died = partial(self._and_died, others[PeerDied])
+
+        def and_moved(perform: Callable[[Any], None], effect: Any) -> None:
+            perform(effect)
+            self.moved()
+
+        def died(effect: PeerDied) -> None:
+            others[PeerDied](effect)
+            self._lose(effect.peer.name)
+
+        kinds = (RingChanged, StatusChanged, Joined)
+        moved: Performers = {kind: partial(and_moved, others[kind]) for kind in kinds}
         mailed: Performers = {Mailed: lambda effect: self.mailed(effect.sender, effect.letter)}
         return {**others, **moved, PeerDied: died, **mailed}
-
-    def _and_moved(self, perform: Callable[[Any], None], effect: Any) -> None:
-        perform(effect)
-        self.moved()
-
-    def _and_died(self, perform: Callable[[Any], None], effect: PeerDied) -> None:
-        perform(effect)
-        self._lose(effect.peer.name)
 
     def heeding(self, down: Down) -> Down:
         """Return ``down`` as it is called so that this store hears of it, too."""
@@ -307,20 +305,16 @@ class StoreRunner:
 
     def _run(self) -> None:
         """Handle what waits, or as much of it as one turn may."""
-        waiting = self._waiting
+        self._rest, waiting = None, self._waiting
         events = [waiting.popleft() for _ in range(min(AT_ONCE, len(waiting)))]
         if events and not self._stopped:
-            self._handle(events)
-            self._arm()
+            with self._turn:
+                self._handle(events)
+                self._arm()
         # What it brought about itself, and what is left, waits for others.
         self._due = bool(self._waiting)
         if self._due:
-            self._rest = self._shared.reactor.callLater(0, self._run_rest)
-
-    def _run_rest(self) -> None:
-        self._rest = None
-        with self._turn:
-            self._run()
+            self._rest = self._shared.reactor.callLater(0, self._run)
 
     def _handle(self, events: Sequence[ev.Event]) -> None:
         shared = self._shared

@@ -30,7 +30,7 @@ from chordnet.core.base import messages as msg
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.effects import TraceKind
 from chordnet.core.base.identifiers import between
-from chordnet.core.base.messages import MessageId, NodeRef, PeerMessage
+from chordnet.core.base.messages import Ask, MessageId, NodeRef, PeerMessage
 from chordnet.sim.campaign.liar import KINDS, Liar, LyingNode
 from chordnet.sim.world.build import right_ring
 from chordnet.sim.world.heap import held_bytes
@@ -130,14 +130,19 @@ class ByzantineResult:
 class ByzantineRun:
     """The run of one kind of lies with one seed."""
 
+    kinds = KINDS
+    restarts = frozenset({"replay"})
+    """The kinds for which Y is restarted, so that X remembers an earlier life of it."""
+
     def __init__(self, kind: str, seed: int) -> None:
         self.kind, self.seed = kind, seed
         self._rng = rng = Random(f"{kind} {seed}")
-        self._act = KINDS[kind]
+        self._act = self.kinds[kind]
         self.network = network = Network(seed, small_ring(), watchers=[self], most_steps=MOST_STEPS)
         names = [f"n{number}" for number in range(rng.randint(FEWEST, MOST))]
         self._x, self._y, self._z = rng.sample(names, 3)
         network.cores[self._x] = LyingNode
+        self._certify(network)
         hosts = right_ring(network, names, names[:2])
         refs = {host.ref.address: host.ref for host in hosts}
         self.liar = Liar(
@@ -146,6 +151,7 @@ class ByzantineRun:
             [ref for name, ref in refs.items() if name != self._x],
             refs[self._y],
         )
+        self._begin(self.liar)
         self._tell_all(self.liar)
         self.told: dict[int, Told] = {}
         self._records: dict[str, Counter[MessageId]] = {}
@@ -156,6 +162,16 @@ class ByzantineRun:
         self._taken: list[tuple[MessageId, int, list[bytes]]] = []
         self._spoken: list[tuple[MessageId, bytes | None]] = []
         self._quiet: dict[str, int] = {}
+
+    def _certify(self, network: Network) -> None:
+        """Prepare the network before its nodes are made."""
+
+    def _begin(self, liar: Liar) -> None:
+        """Prepare X."""
+
+    def _ask(self) -> int:
+        """Return what the next receipt is to say of each node."""
+        return Ask.NOTHING
 
     def _tell_all(self, liar: Liar) -> None:
         node = self.network.hosts[self._x].node
@@ -185,7 +201,7 @@ class ByzantineRun:
         network.run(0.5)
         self._publish(self._y, "before")
         network.run(BEFORE_S)
-        if self.kind == "replay" or happens(rng, 0.15):
+        if self.kind in self.restarts or happens(rng, 0.15):
             # Restart Y; X remembers its life before.
             liar.earlier = list(liar.seen)
             network.restart(self._y)
@@ -218,7 +234,7 @@ class ByzantineRun:
         host = self.network.hosts[name]
         known = len(host.records)
         told = Told(name, body.encode(), at=self.network.now)
-        op = self.network.publish(name, body)
+        op = self.network.publish(name, body, self._ask())
         self.told[op] = told
         told.id = next((record.id for record in host.records[known:]), None)
         if op in host.done:  # the node is alone, or cannot send

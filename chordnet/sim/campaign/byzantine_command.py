@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from chordnet.sim.campaign.byzantine import ByzantineResult, play
+from chordnet.sim.campaign.byzantine import ByzantineResult, ByzantineRun
 from chordnet.sim.campaign.liar import KINDS
+from chordnet.sim.campaign.sealed import SEALED_KINDS, SealedRun
 from chordnet.sim.world.workers import worker_context
 
+WAYS = (*KINDS, *SEALED_KINDS)
 ALL = "all"
 SHOWN = 3
 """Failures of one run that are printed."""
@@ -26,11 +28,16 @@ def add_words(commands: Any) -> argparse.ArgumentParser:
     words: argparse.ArgumentParser = commands.add_parser(
         "byzantine", help="broadcasts beside a node that says anything, judged from outside"
     )
-    words.add_argument("--kind", choices=(ALL, *KINDS), default=ALL, help="of its lies")
+    words.add_argument("--kind", choices=(ALL, *WAYS), default=ALL, help="of its lies")
     words.add_argument("--first", type=int, default=1, metavar="SEED", help="begin at this seed")
     words.add_argument("--seeds", type=_count, default=500, help="how many, for each kind")
     words.add_argument("--jobs", type=_count, default=os.cpu_count() or 1, help="processes")
     return words
+
+
+def played(kind: str, seed: int) -> ByzantineResult:
+    """Play one seed of one kind."""
+    return (SealedRun if kind in SEALED_KINDS else ByzantineRun)(kind, seed).play()
 
 
 def _count(text: str) -> int:
@@ -43,24 +50,24 @@ def _count(text: str) -> int:
 def results(kind: str, seeds: Sequence[int], jobs: int) -> Iterator[ByzantineResult]:
     """Yield the results of these seeds as they come."""
     if jobs == 1:
-        yield from (play(kind, seed) for seed in seeds)
+        yield from (played(kind, seed) for seed in seeds)
         return
     with worker_context().Pool(jobs) as pool:
-        yield from pool.imap_unordered(partial(play, kind), seeds, 4)
+        yield from pool.imap_unordered(partial(played, kind), seeds, 4)
 
 
 def run(
     options: argparse.Namespace,
     say: Say,
-    played: Callable[..., Iterable[ByzantineResult]] = results,
+    source: Callable[..., Iterable[ByzantineResult]] = results,
 ) -> int:
     """Play and print what the options ask for; return 1 if anything went wrong."""
-    kinds = list(KINDS) if options.kind == ALL else [options.kind]
+    kinds = list(WAYS) if options.kind == ALL else [options.kind]
     seeds = range(options.first, options.first + options.seeds)
     say(_line(*HEAD))
     failed = 0
     for kind in kinds:
-        found = list(played(kind, seeds, options.jobs))
+        found = list(source(kind, seeds, options.jobs))
         say(row(kind, found))
         wrong = sorted((each for each in found if not each.ok), key=lambda each: each.seed)
         failed += len(wrong)

@@ -103,14 +103,14 @@ class Evidence:
         """Log what was delivered, and judge what it led to."""
         if type(event) is ev.Received:
             message = event.message
-            if type(message) is Bcast:
+            if isinstance(message, Bcast):
                 self._deliver(event.sender.raw, host, message.id, message.count, message.kind)
                 if message.bodies is not None:
                     self._deliver(event.sender.raw, host, message.id, message.count, _BODIES)
             elif type(message) is Bodies:
                 count = len(message.bodies)
                 self._deliver(event.sender.raw, host, message.id, count, _BODIES)
-            elif type(message) is Caught:
+            elif isinstance(message, Caught):
                 self._deliver(event.sender.raw, host, message.id, 1, EdgeKind.CAUGHT_UP)
         for effect in effects:
             if type(effect) is fx.Record:

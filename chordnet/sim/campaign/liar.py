@@ -21,9 +21,9 @@ import msgspec
 from chordnet.core.base import effects as fx
 from chordnet.core.base import events as ev
 from chordnet.core.base import messages as msg
-from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import EdgeKind, Hop, MessageId, NodeRef, PeerMessage, Status
 from chordnet.core.node import ChordNode
+from chordnet.core.seals.notary import Notary
 from chordnet.sim.world.latency import happens
 
 SEEN = 200
@@ -105,6 +105,10 @@ class Liar:
     rng: Random
     others: list[NodeRef]
     victim: NodeRef
+    notary: Notary | None = None
+    """Signs with its own key, in a ring with certificates."""
+    twisted_once: bool = False
+    """Whether it has ever sent something else than an honest node."""
     speaker: NodeRef | None = None
     """The node whose name it uses, if not its own."""
     published: int = 0
@@ -211,6 +215,7 @@ class Liar:
                 found.append(effect)
                 continue
             said = self.twist(effect.to, effect.message)
+            self.twisted_once |= said != [effect.message]
             self.lies += [each for each in said if each is not effect.message]
             found += [fx.Send(effect.to, each) for each in said]
         return found
@@ -220,9 +225,6 @@ class LyingNode(ChordNode):
     """An honest core under the control of a :class:`Liar`."""
 
     liar: Liar | None = None
-
-    def __init__(self, config: ProtocolConfig, me: NodeRef, rng: Random) -> None:
-        super().__init__(config, me, rng)
 
     def step(self, event: ev.Event, now: float) -> list[fx.Effect]:
         """Take one event, and return the effects that the liar makes of it."""
@@ -244,7 +246,7 @@ def _known(liar: Liar, intervals: list[int]) -> msg.OriginState:
     return msg.OriginState(liar.victim.raw, liar.victim.incarnation, intervals)
 
 
-def _keep_still(_to: NodeRef, message: PeerMessage) -> list[PeerMessage]:
+def keep_still(_to: NodeRef, message: PeerMessage) -> list[PeerMessage]:
     """Send nothing that a broadcast's tree needs."""
     tree = isinstance(message, msg.Bcast | msg.Covered | msg.Ack | msg.Bodies)
     return [] if tree else [message]
@@ -388,7 +390,7 @@ def vouch(liar: Liar) -> Frames:
             (sender, msg.Covered(message.id, message.limit, rng.randint(1, 9), 0, 1, False, []))
         ]
 
-    liar.serves, liar.reply, liar.twist = False, reply, _keep_still
+    liar.serves, liar.reply, liar.twist = False, reply, keep_still
     return []
 
 
@@ -407,7 +409,7 @@ def covered(liar: Liar) -> Frames:
         frame = msg.Covered(message.id, limit, huge, huge, huge, happens(rng, 0.5), liar.pointers())
         return [(sender, frame)] * rng.choice((1, 2, 50))
 
-    liar.serves, liar.reply, liar.twist = False, reply, _keep_still
+    liar.serves, liar.reply, liar.twist = False, reply, keep_still
     return []
 
 

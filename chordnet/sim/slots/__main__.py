@@ -35,17 +35,17 @@ def _parser() -> argparse.ArgumentParser:
         "jobs",
         nargs="?",
         default="put@A,get@B,get@C",
-        help="what is done: put, delete, create or get@NODE, put@NODE/MEMBERS for a write that "
-        "these have taken before, change@NODE:XY for Y in place of X, X- and -Y for one less "
-        "and one more, change@NODE/X=YZ for one made before, that X has installed from Y and Z; "
-        "reserve@NODE for the promise of all new keys "
-        "(put@A,get@B,get@C)",
+        help="what is done: put, delete, create, lease or get@NODE, put@NODE/MEMBERS for a "
+        "write that these have taken before, change@NODE:XY for Y in place of X, X- and -Y for one "
+        "less and one more, change@NODE/X=YZ for one made before, that X has installed from Y and "
+        "Z; reserve@NODE for the promise of all new keys (put@A,get@B,get@C)",
     )
     add("--nodes", type=int, default=3, metavar="N", help="nodes that keep a store (3)")
     add("--members", type=int, default=3, metavar="R", help="members at the beginning (3)")
     add("--attempts", type=int, default=1, metavar="N", help="ballots of one job (1)")
     add("--crashes", type=int, default=0, metavar="N", help="restarts with the disk kept (0)")
     add("--losses", type=int, default=0, metavar="N", help="disks lost (0)")
+    add("--clocks", type=int, default=0, metavar="N", help="clocks that pass the end of leases (0)")
     add("--deadlines", action="store_true", help="writes may run out of time")
     add("--retries", action="store_true", help="and are asked for again, if they are unconfirmed")
     add("--one-round", action="store_true", help="writes have the next one of the key promised")
@@ -103,6 +103,7 @@ def planned(options: argparse.Namespace) -> SlotPlan:
         attempts=options.attempts,
         crashes=options.crashes,
         losses=options.losses,
+        clocks=options.clocks,
         deadlines=options.deadlines,
         retries=options.retries,
         one_round=options.one_round,

@@ -54,7 +54,7 @@ from chordnet.core.store.slot.reserving import (
 )
 from chordnet.sim.slots.judge import Node
 from chordnet.sim.slots.kept import Kept
-from chordnet.sim.slots.plan import KEY
+from chordnet.sim.slots.plan import EXPIRES, KEY
 
 WHERE = (b"f", 0)
 ANOTHER = b"another"
@@ -121,19 +121,32 @@ class Cell:
 
     # ---- nodes ------------------------------------------------------------------------------
 
-    def new(self, name: str, store: int, run: int) -> Node:
-        """Return a node with an empty disk."""
+    def new(self, name: str, store: int, run: int, *, late: bool = False) -> Node:
+        """Return a node with an empty disk.
+
+        :param late: its clock has passed the end of leases.
+        """
         me = Member(name, store)
         by_name = name in [each.node for each in self.first.members]
         mine = me in self.first.members if self.safeguards.store_id else by_name
         head = Head(*WHERE, self.first) if mine else blank(*WHERE, self.first.generation)
-        return self._kept.same(Node(me, run, 0, head, (), head, ()))
+        return self._kept.same(Node(me, run, 0, head, (), head, (), late=late))
 
     def restarted(self, node: Node) -> Node:
         """Return a node as it comes back with its disk."""
         head, records = node.disk_head, node.disk_records
         run = node.run + 1
-        return self._kept.same(Node(node.me, run, 0, head, records, head, records))
+        back = Node(node.me, run, 0, head, records, head, records, late=node.late)
+        return self._kept.same(back)
+
+    def ticked(self, node: Node) -> Node:
+        """Return a node whose clock has passed the end of leases."""
+        return self._kept.same(node._replace(late=True))
+
+    def _registers(
+        self, node: Node, records: dict[bytes, Record], effects: list[Effect]
+    ) -> Registers:
+        return Registers(node.me, node.head, records, effects, self.safeguards, clock_of(node))
 
     def without_copying(self, node: Node) -> Node:
         """Return a node that hears nothing more for its installation."""
@@ -146,7 +159,7 @@ class Cell:
     def _at_member(self, node: Node, sent: Sent) -> AtMember:
         self.runs += 1
         effects: list[Effect] = []
-        registers = Registers(node.me, node.head, dict(node.records), effects, self.safeguards)
+        registers = self._registers(node, dict(node.records), effects)
         copying = node.copying
         assert copying is None or isinstance(copying, Copying)
         installation = Installation(registers, effects, copying)
@@ -176,7 +189,7 @@ class Cell:
 
     def _cleared(self, node: Node) -> Node:
         effects: list[Effect] = []
-        registers = Registers(node.me, node.head, dict(node.records), effects, self.safeguards)
+        registers = self._registers(node, dict(node.records), effects)
         registers.drop([(KEY, NONE)])
         return self._by_itself(node, registers, effects)
 
@@ -187,7 +200,7 @@ class Cell:
     def _lifted(self, node: Node, ballot: Ballot) -> Node:
         effects: list[Effect] = []
         records = {**dict(node.records), ANOTHER: Record(ballot, ballot, BURIED)}
-        registers = Registers(node.me, node.head, records, effects, self.safeguards)
+        registers = self._registers(node, records, effects)
         installed = node.head.configuration
         address = Address(*WHERE, installed.generation, installed.epoch, node.me.store)
         registers.on_drop(node.me.node, msg.Drop(address, 0, ((ANOTHER, ballot),)))
@@ -232,7 +245,9 @@ class Cell:
     ) -> AtCoordinator:
         effects: list[Effect] = []
         ballots = Ballots(node.me.node, node.run, node.counter)
-        operation = Operation(rid, asked, WHERE, ballots, effects, attempt, self.safeguards)
+        operation = Operation(
+            rid, asked, WHERE, ballots, effects, attempt, self.safeguards, clock_of(node)
+        )
         if isinstance(what, str):
             getattr(operation, what)()
         elif type(what.message) in AT_OPERATION:
@@ -309,6 +324,11 @@ def _is_new(reserved: Reservation, asked: Get | Put, configuration: Configuratio
     """Return True if a write can be done with what was promised for all new keys."""
     known = fingerprint(KEY) in numbers_in(reserved.known)
     return fits(reserved, asked, configuration) and not known
+
+
+def clock_of(node: Node) -> Callable[[], float]:
+    """Return what tells the time at a node."""
+    return lambda: 2 * EXPIRES if node.late else 0.0
 
 
 def _written(node: Node, keep: Keep) -> Node:

@@ -14,7 +14,7 @@ from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base import outcomes as end
 from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Configuration, Head, Member
-from chordnet.core.store.base.records import Applied, Content, Floor, Record
+from chordnet.core.store.base.records import EXPIRY, Applied, Content, Floor, Record
 from chordnet.sim.slots.plan import KEY, Property
 
 FOR_KEYS = msg.Promised | msg.Accepted | msg.Reserved | msg.Told | msg.Collectable
@@ -51,6 +51,8 @@ class Node(NamedTuple):
     """What it was promised as a coordinator for its next write, if anything."""
     reserved: object = None
     """What it was promised for all new keys, if anything, and if it has not been used."""
+    late: bool = False
+    """Whether its clock has passed the end of leases."""
 
 
 class Tried(NamedTuple):
@@ -120,6 +122,24 @@ class Judge:
             tried = self._tried(past.contents, message.ballot, message.content)
             return past._replace(contents=tried)
         return past._replace(proposals=self._tried(past.proposals, message.ballot, message.members))
+
+    def buried(
+        self, past: Past, content: Content, members: Iterable[Member], nodes: Iterable[Node]
+    ) -> None:
+        """Check that what a coordinator asks to be accepted ends no lease too early.
+
+        :param past: before that.
+        :param members: whom it asks.
+        :raises BrokenError: it does.
+        """
+        known = any(tried.what == content for tried in past.contents)
+        if known or Applied(content.version, EXPIRY) not in content.requests:
+            return
+        asked = {member.node for member in members}
+        late = sum(node.late for node in nodes if node.me.node in asked)
+        if late <= len(asked) // 2:
+            text = f"a lease is ended by {late} of {len(asked)} clocks"
+            self._is_broken(Property.OVER_BY_CLOCKS, text)
 
     def _tried(self, tried: tuple[Tried, ...], ballot: Ballot, what: object) -> tuple[Tried, ...]:
         for each in tried:
@@ -205,7 +225,7 @@ class Judge:
         if version < bound:
             text = f"a client is told of version {version}; version {past.version} is out"
             self._is_broken(Property.ONE_HISTORY, text)
-        told = tuple(sorted({*past.told, *applied}))
+        told = tuple(sorted({*past.told, *map(_named, applied)}))
         versions, requests = {each.version for each in told}, {each.request for each in told}
         if not len(told) == len(versions) == len(requests):
             text = "clients are told two histories of the key"
@@ -304,7 +324,14 @@ def _applied(past: Past) -> Iterable[Applied]:
     """Yield which requests have made which versions, in all that was ever chosen."""
     for tried in past.contents:
         if tried.by is None and isinstance(tried.what, Content):
-            yield from tried.what.requests
+            yield from map(_named, tried.what.requests)
+
+
+def _named(applied: Applied) -> Applied:
+    """Return what made a version under a name that nothing else has: leases end more than once."""
+    if applied.request != EXPIRY:
+        return applied
+    return Applied(applied.version, EXPIRY + str(applied.version).encode())
 
 
 def _done(past: Past) -> set[bytes]:

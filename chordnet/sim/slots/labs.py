@@ -32,6 +32,7 @@ class Lab:
     attempts: int = 1
     crashes: int = 0
     losses: int = 0
+    clocks: int = 0
     one_round: bool = False
     ask: str
     """A question for a class."""
@@ -49,6 +50,7 @@ class Lab:
             attempts=self.attempts,
             crashes=self.crashes,
             losses=self.losses,
+            clocks=self.clocks,
             one_round=self.one_round,
             safeguards=guards,
         )
@@ -178,6 +180,15 @@ _ALL = (
         ask="Which message has been on its way since step 3, and who carries it on?",
     ),
     Lab(
+        name="early-end",
+        sees="a lease is over, though most clocks say that it is not",
+        rule="most_clocks",
+        says="What expires is over only when the clocks of a majority of the members say so.",
+        jobs="lease@A/ABC,get@B",
+        clocks=1,
+        ask="The holder of the lease trusts its own clock. What does it do next?",
+    ),
+    Lab(
         name="two-histories",
         sees="two readers see two different first writes",
         rule="own_epoch",
@@ -189,5 +200,8 @@ _ALL = (
 )
 LABS = {lab.name: lab for lab in _ALL}
 
-OTHERWISE = {"claims_checked": "chordnet.sim.store, with nodes that lie"}
+OTHERWISE = {
+    "claims_checked": "chordnet.sim.store, with nodes that lie",
+    "asked_first": "chordnet.sim.store, with disks that are lost before they are members",
+}
 """Rules that concern more than one slot, and what shows what goes wrong without them."""

@@ -12,6 +12,8 @@ from chordnet.core.store.base.safeguards import StoreSafeguards
 
 NAMES = "ABCDE"
 KEY = b"k"
+EXPIRES = 1.0
+"""When a lease is over, by a clock that shows 0 or twice this."""
 
 
 class Kind(enum.Enum):
@@ -21,6 +23,8 @@ class Kind(enum.Enum):
     DELETE = "delete"
     CREATE = "create"
     """A put that only counts if there is no value."""
+    LEASE = "lease"
+    """A put that expires."""
     GET = "get"
     CHANGE = "change"
     COLLECT = "collect"
@@ -69,7 +73,7 @@ class Job:
 
 
 _JOB = re.compile(
-    r"(put|delete|create|get)@([A-E])(?:/([A-E]+))?"
+    r"(put|delete|create|lease|get)@([A-E])(?:/([A-E]+))?"
     r"|change@([A-E])(?::([A-E-])([A-E-]))?((?:/[A-E]=[A-E]+)*)"
     r"|(collect|clear|lift|reserve)@([A-E])"
 )
@@ -120,11 +124,13 @@ class Property(enum.Enum):
     """What clients are told is one chain of versions, in the order of real time."""
     NEVER_LATER = "never_later"
     """A write that was said never to happen does not."""
+    OVER_BY_CLOCKS = "over_by_clocks"
+    """A lease is over only when most members' clocks have passed its end."""
     SEALED_WHEN_SERVED = "sealed_when_served"
     """Once an epoch serves, every majority of the one before has a sealed member in it."""
 
 
-VISIBLE = frozenset({Property.ONE_HISTORY, Property.NEVER_LATER})
+VISIBLE = frozenset({Property.ONE_HISTORY, Property.NEVER_LATER, Property.OVER_BY_CLOCKS})
 """What a client sees."""
 
 
@@ -143,6 +149,8 @@ class SlotPlan:
     """Restarts with the disk kept."""
     losses: int = 0
     """Disks lost."""
+    clocks: int = 0
+    """Nodes whose clocks pass the end of leases, at any time."""
     deadlines: bool = False
     """Whether operations may run out of time."""
     retries: bool = False

@@ -23,6 +23,7 @@ DOES = {
     Kind.PUT: "writes",
     Kind.DELETE: "deletes",
     Kind.CREATE: "writes, if there is nothing",
+    Kind.LEASE: "writes, for a while",
     Kind.GET: "reads",
 }
 BY_ITSELF = {
@@ -83,7 +84,7 @@ def told(search: Search, verdict: Verdict) -> Iterator[str]:
 
 def _between(world: World, action: Action) -> tuple[str, tuple[str, ...]]:
     """Return who acts, and whom that reaches."""
-    if action.verb in ("crash", "lose"):
+    if action.verb in ("crash", "lose", "tick"):
         return action.node, ()
     if action.sent is not None:
         # An installation takes its states from others.
@@ -94,6 +95,16 @@ def _between(world: World, action: Action) -> tuple[str, tuple[str, ...]]:
 
 def _sentence(world: World, action: Action) -> str:
     answering = f"; answers: {_names(action.at)}" if action.at else ""
+    at_once = {
+        "expire": f"{_client(world, action.task)} runs out of time",
+        "retry": f"{_client(world, action.task)} is unconfirmed, and is asked for again at the"
+        " next node",
+        "crash": f"{action.node} restarts with its disk",
+        "lose": f"{action.node} loses its disk and restarts",
+        "tick": f"the clock of {action.node} passes the end of leases",
+    }
+    if action.verb in at_once:
+        return at_once[action.verb]
     match action.verb:
         case "begin":
             return f"{_begins(action.task, world.plan.jobs[action.task])}{answering}"
@@ -101,15 +112,6 @@ def _sentence(world: World, action: Action) -> str:
             return f"{_client(world, action.task)} goes on{answering}"
         case "again":
             return f"{_client(world, action.task)} tries again{answering}"
-        case "expire":
-            return f"{_client(world, action.task)} runs out of time"
-        case "retry":
-            client = _client(world, action.task)
-            return f"{client} is unconfirmed, and is asked for again at the next node"
-        case "crash":
-            return f"{action.node} restarts with its disk"
-        case "lose":
-            return f"{action.node} loses its disk and restarts"
     assert action.sent is not None
     lost = "" if action.heard else "; its answer is lost"
     return f"{_arrival(action.sent, action.at)}{lost}"

@@ -64,6 +64,9 @@ class _Turn:
         elif action.verb == "arrive":
             assert action.sent is not None
             self._arrive(action.sent, action.at, heard=action.heard)
+        elif action.verb == "tick":
+            index = self._index(action.node)
+            self._nodes[index] = self._cell.ticked(self._nodes[index])
         elif action.verb in ("crash", "lose"):
             self._stop(action.node, lost=action.verb == "lose")
             crashes += action.verb == "crash"
@@ -83,7 +86,7 @@ class _Turn:
         index = self._index(name)
         node = self._nodes[index]
         if lost:
-            after = self._cell.new(name, node.me.store + 1, node.run + 1)
+            after = self._cell.new(name, node.me.store + 1, node.run + 1, late=node.late)
         else:
             after = self._cell.restarted(node)
         self._become(index, after)
@@ -203,6 +206,9 @@ class _Turn:
             ran = self._cell.lead(self._nodes[index], number, state, what)
         self._nodes[index] = ran.node
         for sent in ran.asks:
+            if isinstance(sent.message, msg.Accept) and isinstance(ran.state, Attempt):
+                members = ran.state.configuration.members
+                self._judge.buried(self._past, sent.message.content, members, self._nodes)
             if isinstance(sent.message, msg.Accept | msg.AcceptChange):
                 self._remember(self._judge.proposed, sent.message)
         if ran.outcome is not None:

@@ -26,7 +26,7 @@ from chordnet.core.store.slot.reserving import Pending
 from chordnet.sim.slots.cell import Cell, Sent
 from chordnet.sim.slots.judge import Judge, Node, Past, record_of
 from chordnet.sim.slots.kept import Kept
-from chordnet.sim.slots.plan import AT_MEMBERS, KEY, NAMES, OF_SLOTS, Job, Kind, SlotPlan
+from chordnet.sim.slots.plan import AT_MEMBERS, EXPIRES, KEY, NAMES, OF_SLOTS, Job, Kind, SlotPlan
 
 ROUNDS = (msg.Prepare, msg.Reserve, msg.Read, msg.PrepareChange, msg.Fetch)
 """Questions that a whole majority answers in one step."""
@@ -68,7 +68,7 @@ class Action(NamedTuple):
     verb: str
     task: int = -1
     node: str = ""
-    """Who crashes, or loses its disk."""
+    """Who crashes, loses its disk, or has a clock that goes on."""
     sent: Sent | None = None
     """What arrives."""
     at: tuple[str, ...] = ()
@@ -100,6 +100,8 @@ class World:
                 return Put(KEY, request, request)
             case Kind.CREATE:
                 return Put(KEY, request, request, if_version=0)
+            case Kind.LEASE:
+                return Put(KEY, request, request, expires=EXPIRES)
             case Kind.DELETE:
                 return Put(KEY, None, request)
             case _:
@@ -129,6 +131,10 @@ class World:
                 yield Action("crash", node=name)
             if state.losses < plan.losses:
                 yield Action("lose", node=name)
+        late = sum(node.late for node in state.nodes)
+        for node in state.nodes:
+            if late < plan.clocks and not node.late:
+                yield Action("tick", node=node.me.node)
 
     def _of_task(self, state: State, number: int, task: Task) -> Iterator[Action]:
         if task.state is None:

@@ -37,6 +37,7 @@ from chordnet.core.store.node.talk import (
     Where,
     letters,
 )
+from chordnet.core.store.upkeep.offers import Offer, Ready
 
 LIE_S = 0.02
 """Between two lies, on average."""
@@ -156,6 +157,12 @@ class Lies(_Parts):
             members = tuple(sorted({m.node: m for m in (*present.members, *members)}.values()))[-3:]
         return Suggest(self._founding.id, slot, present.generation, present.epoch, members)
 
+    def _offer(self, _victim: str) -> Message:
+        draw, slot, me = self._draw, self._slot(), self._founding.id
+        if draw.random() < 0.5:
+            return Ready(me, self._rid(), self._member().store)
+        return Offer(me, self._rid(), slot, 1, self._later(slot).epoch)
+
     def _key_request(self, victim: str) -> Message:
         to = self._address(victim)
         ballot = self._ballot(to.epoch)
@@ -244,6 +251,7 @@ class Lies(_Parts):
         _forget,
         _change,
         _suggest,
+        _offer,
         _key_request,
         _fetch,
         _answer,

@@ -121,10 +121,17 @@ class Host:
         if len(self.backlog) < MAX_BACKLOG:
             self.backlog.append(event)
 
-    def kept(self, ranges: list[Range]) -> tuple[list[fx.Record], list[Range], bool]:
-        """Return what this process keeps of ``ranges``, what it lacks, and whether that is all."""
+    def kept(
+        self, ranges: list[Range], *, sealed: bool = False
+    ) -> tuple[list[fx.Record], list[Range], bool]:
+        """Return what this process keeps of ``ranges``, what it lacks, and whether that is all.
+
+        :param sealed: what is kept without a seal counts as lacking.
+        """
         numbers: dict[tuple[bytes, int], dict[int, fx.Record]] = {}
         for record in self.records:
+            if sealed and record.proof is None:
+                continue
             key = record.id.origin, record.id.incarnation
             numbers.setdefault(key, {})[record.id.sequence] = record
         found, lost = list[fx.Record](), list[Range]()

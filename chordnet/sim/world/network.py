@@ -23,8 +23,9 @@ from chordnet.core.base import events as ev
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.events import LinkFault
 from chordnet.core.base.identifiers import IdentifierSpace
-from chordnet.core.base.messages import Bcast, Caught, NodeRef, PeerMessage, Status
+from chordnet.core.base.messages import Ask, Bcast, MarkedBcast, NodeRef, PeerMessage, Status
 from chordnet.core.node import ChordNode
+from chordnet.core.seals.notary import Notary
 from chordnet.judge.invariants import problems
 from chordnet.judge.problems import NotActive, Problem
 from chordnet.sim.world.asking import REFUSAL_S, UNREACHABLE_S, Asking
@@ -78,6 +79,8 @@ class Network(Schedule):
         """The latest process at each address."""
         self.cores: dict[str, type[ChordNode]] = {}
         """The class that runs at an address, if it is not an honest node."""
+        self.notary_of: Callable[[bytes], Notary | None] = lambda _raw: None
+        """Makes the notary of each new node, by its identifier; by default they have none."""
         self.dials: Counter[str] = Counter()
         """How often each address has tried to connect with another."""
         self.edges: set[tuple[str, bytes, bytes]] = set()
@@ -108,7 +111,8 @@ class Network(Schedule):
             identifier = self.space.hash(name.encode())
         ref = NodeRef(self.space.raw(identifier), incarnation, name, name)
         core = self.cores.get(name, ChordNode)
-        node = core(self.config, ref, Random(self.rng.getrandbits(64)))
+        rng = Random(self.rng.getrandbits(64))
+        node = core(self.config, ref, rng, None, self.notary_of(ref.raw))
         host = Host(node, bootstrap, Disk(incarnation), number=self._made)
         self._made += 1
         self.hosts[name] = host
@@ -248,10 +252,15 @@ class Network(Schedule):
 
     # ---- operations -------------------------------------------------------------------------
 
-    def publish(self, name: str, body: str) -> int:
-        """Broadcast from a node; the receipt appears in ``host.done`` under the returned number."""
+    def publish(self, name: str, body: str, ask: int = Ask.NOTHING) -> int:
+        """Broadcast from a node; the receipt appears in ``host.done`` under the returned number.
+
+        :param ask: what the receipt is to say of each node.
+        """
         self._op += 1
-        self._step(self.hosts[name], ev.Publish([(self._op, body.encode())], self.now))
+        messages = [(self._op, body.encode())]
+        event = ev.PublishAsking(messages, self.now, ask) if ask else ev.Publish(messages, self.now)
+        self._step(self.hosts[name], event)
         return self._op
 
     def lookup(self, name: str, key: int, *, iterative: bool = False) -> int:
@@ -352,9 +361,8 @@ class Network(Schedule):
         if isinstance(effect, fx.Record):
             host.records.append(effect)
         elif isinstance(effect, fx.SendStored):
-            found, lost, complete = host.kept(effect.ranges)
-            caught = (Caught(r.id, r.created, r.route, r.body) for r in found)
-            for message in effect.answers(caught, lost, complete=complete):
+            found, lost, complete = host.kept(effect.ranges, sealed=effect.sealed)
+            for message in effect.answers(found, lost, complete=complete):
                 self._send(host, effect.to, message)
         elif isinstance(effect, fx.LookupDone | fx.BroadcastDone):
             host.done[effect.op] = effect
@@ -397,7 +405,7 @@ class Network(Schedule):
         ):
             self._later(REFUSAL_S, host, ev.LinkDown(to, LinkFault.REJECTED))
             return
-        if type(message) is Bcast:
+        if type(message) is Bcast or type(message) is MarkedBcast:
             self.edges.add((str(message.id), host.ref.raw, target.raw))
         arrival = self.now + self.latency(self.rng)
         if not self.weather.calm:

@@ -55,6 +55,19 @@ MIGRATIONS = (
               WHERE checksum = row_checksum(origin, incarnation, watermark, above));
     DROP TABLE watermarks;
     """,
+    """
+    CREATE TABLE seals (
+        position INTEGER PRIMARY KEY,
+        certificate BLOB NOT NULL,
+        proof BLOB NOT NULL,
+        checksum INTEGER NOT NULL
+    );
+    CREATE TABLE certificates (
+        certificate BLOB NOT NULL PRIMARY KEY,
+        chain BLOB NOT NULL,
+        checksum INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 """Step n migrates a file of schema version n to version n + 1 (``PRAGMA user_version``)."""
 

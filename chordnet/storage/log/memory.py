@@ -139,7 +139,9 @@ def _position(kept: KeptMessage) -> int:
 
 
 def _cost(record: Record) -> int:
-    return len(record.body) + 64 * len(record.route) + 256
+    proof = record.proof
+    seal = 0 if proof is None else 256 + 96 * len(proof.path)
+    return len(record.body) + 64 * len(record.route) + 256 + seal
 
 
 def fresh_incarnation(wall: float) -> int:

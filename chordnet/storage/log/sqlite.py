@@ -28,7 +28,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import ClassVar
 
@@ -37,7 +37,7 @@ import msgspec
 from chordnet.core.base.effects import Record
 from chordnet.core.base.errors import ChordnetError, LogFailed
 from chordnet.core.base.intervals import Intervals
-from chordnet.core.base.messages import LedgerState, MessageId, Range
+from chordnet.core.base.messages import LedgerState, MessageId, Proof, Range
 from chordnet.core.log.ledger import OriginKey
 from chordnet.storage.base.ahead import SYNC, UnknownKind, WriteAhead
 from chordnet.storage.base.database import UNREADABLE, Durability
@@ -52,6 +52,7 @@ from chordnet.storage.log.rows import (
     encoded_rows,
     kept_message,
 )
+from chordnet.storage.log.seals import Sealed, proof_of
 from chordnet.storage.log.table import MessageTable
 
 AHEAD_MESSAGES = 256
@@ -111,7 +112,7 @@ class SqliteLog(PagedLog):
             opened.callback(self._table.close)
             try:
                 sync = SYNC if durability == "power" else None
-                self._ahead = WriteAhead(ahead, (Recorded,), sync)
+                self._ahead = WriteAhead(ahead, (Recorded, Sealed), sync)
                 opened.callback(self._ahead.close)
                 self._take_back()
             except (OSError, msgspec.DecodeError, SpoiledRow, UnknownKind) as error:
@@ -126,11 +127,10 @@ class SqliteLog(PagedLog):
         :raises msgspec.DecodeError: another program has written it.
         :raises SpoiledRow: the same.
         """
-        entries = self._ahead.read()
-        for values in chain.from_iterable(
-            (entry,) if isinstance(entry, bytes) else entry.rows for entry in entries
-        ):
+        for values, proof in chain.from_iterable(map(_written, self._ahead.read())):
             kept = kept_message(decoded_row(values))
+            if proof is not None:
+                kept = _with_proof(kept, self._table.seals.whole(proof))
             if kept.record.id not in self._table.recorded.ledger:
                 self._table.recorded.note(kept.record.id)
                 # The position is a new one, since the database may have been set aside.
@@ -200,8 +200,9 @@ class SqliteLog(PagedLog):
         if self.failed:
             raise LogFailed(self.failed)
         rows, encoded = encoded_rows(fresh)
+        proofs = table.seals.ahead(fresh)
         room = self._room
-        for values in encoded:
+        for values in chain(encoded, proofs):
             room -= len(values)
         try:
             if (
@@ -212,7 +213,7 @@ class SqliteLog(PagedLog):
             ):
                 self._store(self._rows + rows)
             else:
-                self._ahead.commit(Recorded(encoded))
+                self._ahead.commit(Sealed(encoded, proofs) if proofs else Recorded(encoded))
                 self._rows += rows
                 self._room = room
                 self.waiting = len(self._rows)
@@ -238,7 +239,9 @@ class SqliteLog(PagedLog):
         :raises sqlite3.Error: what was committed is in the database or still ahead of it.
         :raises OSError: it is in both.
         """
-        self._table.store(rows)
+        stored = self._pending[: len(rows)]
+        proofs = {each.position: each.record.proof for each in stored if each.record.proof}
+        self._table.store(rows, proofs)
         del self._pending[: len(rows)]
         self._index.clear()
         self._rows, self.waiting = [], 0
@@ -265,7 +268,9 @@ class SqliteLog(PagedLog):
             return index[message_id]
         try:
             row = self._table.find(encode(message_id))
-            return None if row is None else kept_message(row)
+            if row is None:
+                return None
+            return _with_proof(kept_message(row), self._table.seals.find(row[0]))
         except UNREADABLE as error:
             raise self._failure("read", error) from None
 
@@ -300,6 +305,24 @@ class SqliteLog(PagedLog):
             self._warn(str(error))
         self._ahead.close()
         self._table.close()
+
+
+def _written(entry: Recorded | Sealed | bytes) -> Iterable[tuple[bytes, Proof | None]]:
+    """Return the messages of one entry that was written ahead, each with its seal.
+
+    :raises msgspec.DecodeError: another program has written it.
+    """
+    if isinstance(entry, bytes):
+        return [(entry, None)]
+    proofs = map(proof_of, entry.proofs) if isinstance(entry, Sealed) else repeat(None)
+    return zip(entry.rows, proofs, strict=False)
+
+
+def _with_proof(kept: KeptMessage, proof: Proof | None) -> KeptMessage:
+    if proof is None:
+        return kept
+    record = msgspec.structs.replace(kept.record, proof=proof)
+    return KeptMessage(kept.position, kept.received_at, record)
 
 
 __all__ = ["Durability", "SqliteLog"]

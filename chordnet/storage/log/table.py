@@ -12,14 +12,14 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from chordnet.core.base.messages import MessageId
+from chordnet.core.base.messages import MessageId, Proof
 from chordnet.storage.base.age import AgeClock
 from chordnet.storage.base.database import DatabaseFile, Durability
 from chordnet.storage.base.fairness import fair_level
@@ -34,6 +34,7 @@ from chordnet.storage.log.rows import (
     id_prefix,
     row_bytes,
 )
+from chordnet.storage.log.seals import SealTable
 
 _SELECT_SIZES = "SELECT position, id, received_at, length(body) + length(route) FROM messages"
 _PRUNE_ROWS = 512
@@ -100,6 +101,8 @@ class MessageTable:
         self.unsound.clear()
         self.recorded = Recorded()
         self.recorded.restore(db)
+        self.seals = SealTable(db)
+        self.seals.restore()
         first, last, self.count, self.bytes = db.execute(
             "SELECT min(position), max(position), count(*),"
             " coalesce(sum(length(body) + length(route)), 0) FROM messages"
@@ -122,25 +125,27 @@ class MessageTable:
             else:
                 self.unsound[row[0]] = row
         if self.unsound:
-            self._insert([])
+            self._insert([], {})
         self.spoiled.clear()  # the node never knew that they were recorded
 
     # ---- writing ----------------------------------------------------------------------------
 
-    def store(self, rows: list[Row]) -> None:
+    def store(self, rows: list[Row], proofs: Mapping[int, Proof]) -> None:
         """Add rows in one transaction, together with the changes of the ledger.
 
+        :param proofs: the seals of the messages that have one, by position.
         :raises sqlite3.Error: it failed; nothing has changed.
         """
         places = len(rows)
         try:
             with self._undone():
-                self._insert(rows)
+                self._insert(rows, proofs)
         except sqlite3.IntegrityError:
             # A message that the ledger had forgotten came again. The first copy stays.
             rows = self._without_doubles(rows)
             with self._undone():
-                self._insert(rows)
+                self._insert(rows, proofs)
+        self.seals.stored(proofs)
         self.next += places
         self.count += len(rows)
         shares = self._shares
@@ -177,13 +182,15 @@ class MessageTable:
                 if self.bytes > self._max_bytes:
                     self._drop(self._too_much(self._max_bytes - self._max_bytes // SPARE))
 
-    def _insert(self, rows: list[Row]) -> None:
+    def _insert(self, rows: list[Row], proofs: Mapping[int, Proof]) -> None:
         self.db.execute("BEGIN IMMEDIATE")
         if self.unsound:
             self._discard()
             for row in rows:  # one of them may be a new copy of a dropped one
                 self.recorded.note(decode_id(row[1]))
         self.db.executemany(INSERT_MESSAGE, rows)
+        if proofs:
+            self.seals.put(rows, proofs)
         self.recorded.write(self.db)
         self.db.execute("COMMIT")
 
@@ -207,6 +214,7 @@ class MessageTable:
     def _discard(self) -> None:
         """Drop damaged rows, and count their messages as missing."""
         unsound, self.unsound = self.unsound, {}
+        self.seals.drop(unsound)
         for position, raw_id, *_values in unsound.values():
             message_id = self._identified(position, raw_id)
             size = self.db.execute(
@@ -272,6 +280,7 @@ class MessageTable:
         self.recorded.gone(each for each in map(_named, rows) if each is not None)
         self.db.execute("BEGIN IMMEDIATE")
         self.db.executemany("DELETE FROM messages WHERE position = ?", [(row[0],) for row in rows])
+        self.seals.drop(row[0] for row in rows)
         self.recorded.write(self.db)
         self.db.execute("COMMIT")
         self.first = self.db.execute("SELECT min(position) FROM messages").fetchone()[0]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Collection
+from typing import Protocol, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -35,14 +35,35 @@ T = TypeVar("T")
 MakeEngine = Callable[[str, Clock, NetworkHome], Engine]
 
 
+class Identities(Protocol):
+    """What vouches for the members of a secured network, kept in its home."""
+
+    def provide(self, numbers: Collection[int]) -> None:
+        """Make what those nodes and the operator need and lack, or what has become old.
+
+        :raises TestbedError: it cannot be made, read or written; the text says what to do.
+        """
+
+
+def network_identities(home: NetworkHome) -> Identities:
+    """Return what vouches for the members of the network of ``home``."""
+    from chordnet.testbed.identities.keeping import (  # noqa: PLC0415 - only secured networks
+        NetworkIdentities,
+    )
+
+    return NetworkIdentities(home)
+
+
 @attrs.frozen
 class Engines:
-    """Which engines there are."""
+    """Which engines there are, and what their nodes are given."""
 
     make: MakeEngine = make_engine
     """Makes an engine of a kind."""
     choose: Choose = choose_engine
     """Chooses the engine of a new network."""
+    identities: Callable[[NetworkHome], Identities] = network_identities
+    """Makes the identities of a secured network."""
 
 
 def _ignore(_: object) -> None:
@@ -91,6 +112,13 @@ class Testbed:
         if kind not in self._made:
             self._made[kind] = self.engines.make(kind, self.reactor, self.home)
         return self._made[kind]
+
+    def provide_identities(self, numbers: Collection[int]) -> None:
+        """Make what those nodes and the operator need to prove who they are.
+
+        :raises TestbedError: it cannot be made; the text says what to do.
+        """
+        self.engines.identities(self.home).provide(numbers)
 
     async def take_over(self) -> None:
         """Take over what Docker has of this network, if its description differs or is missing."""

@@ -13,7 +13,14 @@ from pathlib import Path
 
 import attrs
 
-from chordnet.survey.description import HOST, MAX_NODES, MAX_PORT, NetworkDescription, ranges
+from chordnet.survey.description import (
+    HOST,
+    MAX_NODES,
+    MAX_PORT,
+    NetworkDescription,
+    ranges,
+    usable_host,
+)
 from chordnet.survey.errors import ImpossibleNetwork, TestbedError, UnreadableNetwork
 from chordnet.survey.findings import LeftForGood
 from chordnet.survey.observer import NoAnswer, Observer, Snapshot
@@ -45,6 +52,10 @@ class Wish:
     engine: str = "auto"
     record: Path | None = None
     """The directory in which the nodes are to record their events."""
+    secured: bool | None = None
+    """Whether nodes and clients are to prove who they are."""
+    advertise: str | None = None
+    """By which name or address other hosts are to reach the nodes."""
 
 
 @attrs.frozen(kw_only=True)
@@ -108,31 +119,70 @@ async def _new_network(
     lost = old if old is not None and not old.stopped else None
     if lost is not None and wish.engine == "auto":
         wish = attrs.evolve(wish, engine=lost.engine)
+    kept = lost.advertise if lost is not None else None
     network = NetworkDescription(
         name=testbed.home.name,
         engine=wish.engine,
         size=wish.nodes or (lost.size if lost is not None else DEFAULT_NODES),
         base_port=wish.base_port or (lost.base_port if lost is not None else DEFAULT_BASE_PORT),
         record=_record(wish) or (lost.record if lost is not None else None),
+        advertise=kept if wish.advertise is None else wish.advertise,
     )
     check_size(network)
-    if network.record is not None and network.engine == "docker":
-        raise ImpossibleNetwork(
-            "nodes in containers cannot record to a directory here; use --engine local"
-        )
-    if network.engine == "auto" and network.record is not None:
-        choice = Choice("local", "which can record")
+    _check_wish(network, wish)
+    only_local = "which can record" if network.record is not None else ""
+    only_local = "which other hosts can reach" if network.advertise is not None else only_local
+    if network.engine == "auto" and only_local:
+        choice = Choice("local", only_local)
     else:
         choice = await testbed.engines.choose(testbed.reactor, network.engine)
     if wish.engine == "auto":
         testbed.say(f"engine: {choice.kind} ({choice.why})")
-    network = attrs.evolve(network, engine=choice.kind, code=code_digest())
+    secured = network.advertise is not None or _secured(wish, old, choice.kind)
+    network = attrs.evolve(network, engine=choice.kind, code=code_digest(), secured=secured)
     if old is not None and (old.size, old.base_port) != (network.size, network.base_port):
         testbed.say(
             f"last time it had {old.size} nodes from port {old.base_port}; "
             f"now {network.size} from port {network.base_port}"
         )
     return network
+
+
+def _check_wish(network: NetworkDescription, wish: Wish) -> None:
+    """Make sure that what is wished goes together.
+
+    :raises ImpossibleNetwork: it does not; the text says what to do.
+    """
+    if network.record is not None and network.engine == "docker":
+        raise ImpossibleNetwork(
+            "nodes in containers cannot record to a directory here; use --engine local"
+        )
+    if network.advertise is None:
+        return
+    if not usable_host(network.advertise):
+        raise ImpossibleNetwork(
+            f"other hosts cannot reach {network.advertise[:80]!r}: name this machine, or its"
+            " address in their network, without a port"
+        )
+    if network.engine == "docker":
+        raise ImpossibleNetwork(
+            "other hosts do not reach nodes in containers here; use --engine local"
+        )
+    if wish.secured is False:
+        raise ImpossibleNetwork("a network that other hosts reach has to be secured")
+
+
+def _secured(wish: Wish, old: NetworkDescription | None, kind: str) -> bool:
+    """Return whether a network is to be secured.
+
+    What once was is not opened unasked, and what has lost its nodes goes on as it was. Otherwise
+    containers are secured: they listen on more than the loopback interface.
+    """
+    if wish.secured is not None:
+        return wish.secured
+    if old is not None and (old.secured or not old.stopped):
+        return old.secured
+    return kind == "docker"
 
 
 def _record(wish: Wish) -> str | None:
@@ -160,6 +210,16 @@ def _refuse_other(old: NetworkDescription, wish: Wish) -> None:
         (
             _record(wish) not in (None, old.record),
             "no recording" if old.record is None else f"recordings in {old.record}",
+        ),
+        (
+            wish.secured not in (None, old.secured),
+            "identities" if old.secured else "no identities",
+        ),
+        (
+            wish.advertise not in (None, old.advertise),
+            f"nodes that other hosts reach at {old.advertise}"
+            if old.advertise
+            else "nodes that no other host reaches",
         ),
     ]
     found = [text for differs, text in differences if differs]
@@ -220,6 +280,8 @@ async def bring_up(
     testbed.home.save(network)
     try:
         if missing:
+            if network.secured:
+                testbed.provide_identities(missing)
             await engine.start(network, missing)
         well = others - await _unwell(testbed, engine, others)
         expected = set(missing) | well - await _failed(testbed, network, well)

@@ -53,7 +53,13 @@ async def restart_all(testbed: Testbed, timeout: float) -> Restarted:
     began = testbed.reactor.seconds()
     await testbed.running(network)
     stopped = await stop_network(testbed, purge=False, timeout=timeout)
-    wish = Wish(nodes=network.size, base_port=network.base_port, engine=network.engine)
+    wish = Wish(
+        nodes=network.size,
+        base_port=network.base_port,
+        engine=network.engine,
+        secured=network.secured,
+        advertise=network.advertise,
+    )
     started = await start_network(testbed, wish, timeout)
     return Restarted(
         network=started.network,

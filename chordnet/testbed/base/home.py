@@ -6,6 +6,11 @@
                       /compose.json      what its containers are, if it has had any
                       /lock              held by the command that changes the network
                       /nodes/03/         one node: its process, its log, its state
+                      /authority/        what vouches for the members of a secured network
+                      /operator/         the identity that every command and program here uses
+                      /identities/03/    the identity of one node
+                      /visitors/laptop/  the identity of a node that was started by hand
+        /identities/ID                   a link to the operator's identity, by the network's id
 """
 
 from __future__ import annotations
@@ -101,6 +106,25 @@ class NetworkHome:
         """Everything about one node."""
         return self.directory / "nodes" / f"{number:02}"
 
+    @property
+    def authority_directory(self) -> Path:
+        """The network's authority; it is not there before the network was first secured."""
+        return self.directory / "authority"
+
+    @property
+    def operator_directory(self) -> Path:
+        """The identity of whoever operates the network from this home."""
+        return self.directory / "operator"
+
+    def identity_directory(self, number: int) -> Path:
+        """The identity of one node, as it was made here."""
+        return self.directory / "identities" / f"{number:02}"
+
+    @property
+    def links_directory(self) -> Path:
+        """Operators' identities by the ids of their networks, where programs look for them."""
+        return self.root / "identities"
+
     def load(self) -> NetworkDescription | None:
         """Return the description, ``None`` if there is no such network.
 
@@ -140,9 +164,36 @@ class NetworkHome:
         :raises TestbedError: something could not be removed; the text names it.
         """
         remove_tree(self.directory)
-        for parent in (self.directory.parent, self.root):
+        self._remove_links()
+        for parent in (self.directory.parent, self.links_directory, self.root):
             with contextlib.suppress(OSError):  # other networks live there
                 parent.rmdir()
+
+    def link_operator(self, network: str) -> None:
+        """Let programs find the operator's identity by the id of its network.
+
+        :raises TestbedError: the link cannot be made.
+        """
+        link = self.links_directory / network
+        if link.is_dir() and not link.is_symlink():  # an identity that was enrolled by hand
+            return
+        try:
+            make_directory(self.links_directory)
+            new = link.with_name(f"{network}.new")
+            new.unlink(missing_ok=True)
+            new.symlink_to(os.path.relpath(self.operator_directory, self.links_directory))
+            new.replace(link)
+        except OSError as problem:
+            raise CannotWrite(link, problem) from problem
+
+    def _remove_links(self) -> None:
+        """Remove the links to an operator's identity that is gone."""
+        if not self.links_directory.is_dir():
+            return
+        wanted = os.path.relpath(self.operator_directory, self.links_directory)
+        for link in self.links_directory.iterdir():
+            if link.is_symlink() and str(link.readlink()) == wanted:
+                link.unlink(missing_ok=True)
 
 
 def make_directory(path: Path) -> None:

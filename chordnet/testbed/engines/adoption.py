@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chordnet.survey.description import NetworkDescription
-from chordnet.survey.errors import EngineUnavailable, OtherHome, UnreadableNetwork
+from chordnet.survey.errors import EngineUnavailable, OtherHome, TestbedError, UnreadableNetwork
 from chordnet.testbed.base.engine import Say
-from chordnet.testbed.base.home import NetworkHome
+from chordnet.testbed.base.home import NetworkHome, make_directory
 from chordnet.testbed.engines.compose_file import BY_HAND, project_name
 
 if TYPE_CHECKING:
@@ -69,9 +69,49 @@ async def take_over(reactor: Any, home: NetworkHome, say: Say, look: Look) -> st
         return str(OtherHome(home.name, found.home, "containers" if found.containers else "data"))
     described = describe(home.name, found)
     if described is not None and _differs(network, described):
+        if found.identities:
+            take_identities(home, Path(found.identities))
+        elif found.issuer:
+            _recover(home, found.issuer)
         home.save(described)
         say(f"found {words(home.name, found)}; it is this home's network from now on")
     return ""
+
+
+def _recover(home: NetworkHome, issuer: Mapping[str, bytes]) -> None:
+    from chordnet.testbed.identities.keeping import (  # noqa: PLC0415 - only secured networks
+        NetworkIdentities,
+    )
+    from chordnet.testbed.identities.recovering import keep_issuer  # noqa: PLC0415 - the same
+
+    keep_issuer(home, issuer)
+    NetworkIdentities(home).provide([])
+
+
+def take_identities(home: NetworkHome, other: Path) -> None:
+    """Link to the identities of a network that were made in another place.
+
+    There is only one authority of a network: what is revoked here is revoked there, too.
+
+    :raises TestbedError: they cannot be read or linked to.
+    """
+    source = NetworkHome(other, home.name)
+    if source.directory.resolve() == home.directory.resolve():
+        return
+    try:
+        make_directory(home.directory)
+        for name in ("authority", "operator", "identities"):
+            link = home.directory / name
+            if link.is_symlink():
+                link.unlink()
+            elif link.exists():  # of another network, which had this name before
+                link.rename(link.with_name(f"{name}.before"))
+            link.symlink_to((source.directory / name).resolve())
+        for link in source.links_directory.glob("*"):
+            if link.is_symlink() and link.resolve() == source.operator_directory.resolve():
+                home.link_operator(link.name)
+    except OSError as problem:
+        raise TestbedError(f"cannot take {source.directory} over: {problem}") from problem
 
 
 def _differs(network: NetworkDescription | None, found: NetworkDescription) -> bool:
@@ -79,6 +119,7 @@ def _differs(network: NetworkDescription | None, found: NetworkDescription) -> b
         network is None
         or network.stopped
         or network.base_port != found.base_port
+        or network.secured != found.secured
         or network.size < found.size
     )
 
@@ -91,7 +132,12 @@ def describe(name: str, found: Found) -> NetworkDescription | None:
     size = max(found.ports)
     removed = frozenset(range(1, size + 1)) - set(found.ports)
     return NetworkDescription(
-        name=name, engine="docker", size=size, base_port=base, removed=removed
+        name=name,
+        engine="docker",
+        size=size,
+        base_port=base,
+        removed=removed,
+        secured=found.secured,
     )
 
 

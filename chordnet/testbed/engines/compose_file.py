@@ -12,15 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from chordnet.survey.description import HOST, NetworkDescription
+from chordnet.testbed.identities.archive import IDENTITY
 
 _SERVICE = re.compile(r"node-([0-9]{1,6})")
 STATE_DIRECTORY = "/var/lib/chordnet"
 BY_HAND = "chordnet"
 """The project of ``compose/compose.yaml`` if Compose alone starts it."""
+IDENTITIES = "identities"
+"""The service of ``compose/compose.yaml`` that makes the identities of its nodes."""
+HOST_HOME = "/host-home"
+"""Where that service sees the directory of the host's for the operator's identity."""
+IDENTITY_VARIABLE = "CHORDNET_IDENTITY"
 HOME_LABEL = "chordnet.home"
 """The label that says which ``CHORDNET_HOME`` a container or a volume belongs to. Those that an
 older version made, or Compose alone, lack it: they belong to no home, and any home may take them.
 """
+
+_LEFT_OUT = ("build", "networks", "depends_on")
+"""Of a node's service there: p2pnet builds the image, and makes the identities, by itself."""
 
 
 def checkout() -> Path | None:
@@ -57,7 +66,7 @@ def compose_project(
     """
     labels = {HOME_LABEL: home}
     services = template["services"]
-    shape = {k: v for k, v in services[service_name(2)].items() if k not in ("build", "networks")}
+    shape = {k: v for k, v in services[service_name(2)].items() if k not in _LEFT_OUT}
     shape |= {"labels": shape.get("labels", {}) | labels}
     nodes = {service_name(n): _service(shape, network, n) for n in network.numbers}
     nodes[service_name(1)]["build"] = services[service_name(1)]["build"]
@@ -70,16 +79,19 @@ def compose_project(
 
 def _service(shape: dict[str, Any], network: NetworkDescription, number: int) -> dict[str, Any]:
     port = network.port(number)
+    identity = {IDENTITY_VARIABLE: f"{STATE_DIRECTORY}/{IDENTITY}"} if network.secured else {}
+    environment = {k: v for k, v in shape["environment"].items() if k != IDENTITY_VARIABLE}
     peers = [f"{service_name(peer)}:{network.port(peer)}" for peer in network.peers(number)]
     return shape | {
-        "environment": shape["environment"]
+        "environment": environment
         | {
             "CHORDNET_NETWORK": network.name,
             "CHORDNET_NAME": network.node_name(number),
             "CHORDNET_PORT": str(port),
             "CHORDNET_PEERS": ",".join(peers),
             "CHORDNET_FOUNDERS": ",".join(network.founders),
-        },
+        }
+        | identity,
         "ports": [f"{HOST}:{port}:{port}"],
         "volumes": [f"{service_name(number)}:{STATE_DIRECTORY}"],
         # A separate build makes the image before anything starts.

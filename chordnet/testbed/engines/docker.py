@@ -47,6 +47,7 @@ from chordnet.testbed.engines.docker_state import (
     networks,
     other_home,
 )
+from chordnet.testbed.identities.archive import IDENTITY, archive_of
 
 BUILD_TIMEOUT_S = 1200.0
 COMPOSE_TIMEOUT_S = 180.0
@@ -139,11 +140,29 @@ class DockerEngine:
         known = await self._ask(self._project.containers)
         # Compose recreates a container whose definition has changed, and its log is lost.
         await self._save_logs({n: c for n, c in known.items() if n in numbers})
+        if network.secured:
+            await self._up(numbers, "--no-start")
+            await self._place_identities(numbers)
+        await self._up(numbers, "--detach")
+
+    async def _up(self, numbers: Collection[int], how: str) -> None:
         services = [service_name(number) for number in sorted(numbers)]
         await self._compose(
-            ["up", "--detach", "--no-build", "--no-deps", *services],
+            ["up", how, "--no-build", "--no-deps", *services],
             "the containers cannot be started",
             attempts=ATTEMPTS,
+        )
+
+    async def _place_identities(self, numbers: Collection[int]) -> None:
+        """Put each node's identity into its volume, where it is when the node starts."""
+        await gather(
+            self._ask(
+                self._project.unpack,
+                n,
+                archive_of({IDENTITY: self._home.identity_directory(n)}),
+                what=f"Node {n} cannot be given its identity",
+            )
+            for n in sorted(numbers)
         )
 
     async def _compose(

@@ -8,7 +8,7 @@ share the engine, and neither may touch the other's networks.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,16 @@ from chordnet.survey.conditions import Condition
 from chordnet.survey.errors import CannotWrite, NodeStopped, OtherHome
 from chordnet.testbed.base.home import NetworkHome
 from chordnet.testbed.base.logs import rotate
-from chordnet.testbed.engines.compose_file import BY_HAND, HOME_LABEL, project_name, service_name
+from chordnet.testbed.engines.compose_file import (
+    BY_HAND,
+    HOME_LABEL,
+    HOST_HOME,
+    IDENTITIES,
+    IDENTITY_VARIABLE,
+    STATE_DIRECTORY,
+    project_name,
+    service_name,
+)
 from chordnet.testbed.engines.docker_host import (
     CONFLICT,
     FORBIDDEN,
@@ -32,6 +41,7 @@ from chordnet.testbed.engines.docker_state import (
     CODE_KILLED,
     HASH_LABEL,
     PROJECT_LABEL,
+    SERVICE_LABEL,
     Container,
     Found,
     by_number,
@@ -39,9 +49,11 @@ from chordnet.testbed.engines.docker_state import (
     condition_ended,
     is_alive,
     labels,
+    mounted,
     other_home,
     published,
 )
+from chordnet.testbed.identities.archive import IDENTITY, issuer_files
 
 LEAVE_GRACE_S = 15
 SAVED_LINES = 20_000
@@ -127,6 +139,9 @@ class DockerProject:
         except OtherHome as problem:
             home, containers = problem.home, by_number(self.listed(self.name))
         volumes = self.volumes()
+        listed = self.listed(self.name)
+        secured, identities = self._secured(containers.values()), _operators(listed)
+        lost = secured and not identities and not self._home.operator_directory.exists()
         homes = [labels(c).get(HOME_LABEL, "") for c in containers.values()]
         homes += [found.get(HOME_LABEL, "") for found in volumes.values()]
         ports = {n: published(c) for n, c in containers.items() if is_alive(c)}
@@ -137,7 +152,29 @@ class DockerProject:
             volumes=len(volumes),
             networks=len(self.networks()),
             home=home or other_home(volumes.values(), self.owner) or max(homes, default=""),
+            secured=secured,
+            identities=identities,
+            issuer=self._issuer(containers.values()) if lost and not home else {},
         )
+
+    def _secured(self, containers: Iterable[Container]) -> bool:
+        """Return True if the nodes that run have identities."""
+        alive = next(filter(is_alive, containers), None)
+        if alive is None:
+            return False
+        environment = self._api.inspect_container(alive["Id"])["Config"].get("Env") or []
+        return any(setting.startswith(f"{IDENTITY_VARIABLE}=") for setting in environment)
+
+    def _issuer(self, containers: Iterable[Container]) -> dict[str, bytes]:
+        """Return the files of the first node that issues certificates; empty if none does."""
+        for container in containers:
+            try:
+                archive, _ = self._api.get_archive(container["Id"], f"{STATE_DIRECTORY}/{IDENTITY}")
+            except NotFound:
+                continue
+            if files := issuer_files(archive):
+                return files
+        return {}
 
     def conditions(self) -> dict[int, Condition]:
         """Return what is wrong with nodes, including those that have ended."""
@@ -243,6 +280,13 @@ class DockerProject:
             return f"this log could not be saved: {problem.explanation}\n".encode()
         return text
 
+    def unpack(self, number: int, archive: bytes) -> None:
+        """Unpack a tar archive into a node's volume, also if its container does not run.
+
+        :raises NodeStopped: it has no container.
+        """
+        self.container(number).put_archive(STATE_DIRECTORY, archive)
+
     # ---- removing ---------------------------------------------------------------------------
 
     def remove_container(self, container: str) -> None:
@@ -273,3 +317,9 @@ class DockerProject:
             environment = (api.inspect_image(image["Id"]).get("Config") or {}).get("Env") or []
             if any(setting.startswith(OUR_MARK) for setting in environment):
                 tolerated(partial(api.remove_image, image["Id"]), CONFLICT, NOT_FOUND)
+
+
+def _operators(listed: Iterable[Container]) -> str:
+    """Return the directory in which Compose alone has put the operator's identity; or empty."""
+    found = (mounted(c, HOST_HOME) for c in listed if labels(c).get(SERVICE_LABEL) == IDENTITIES)
+    return next(filter(None, found), "")

@@ -39,6 +39,12 @@ class Found:
     networks: int = 0
     home: str = ""
     """The home on their label; empty if they belong to none."""
+    secured: bool = False
+    """Whether the nodes have identities."""
+    identities: str = ""
+    """The directory of this machine's in which Compose alone has put the operator's identity."""
+    issuer: Mapping[str, bytes] = attrs.field(factory=dict, repr=False)
+    """The files of a node that issues certificates, if this home has no operator's identity."""
 
 
 def labels(thing: Container) -> Mapping[str, str]:
@@ -60,6 +66,12 @@ def other_home(labelled: Iterable[Mapping[str, str]], home: str) -> str:
     """Return the first home other than ``home`` that one belongs to; an empty text if none."""
     homes = {found[HOME_LABEL] for found in labelled if found.get(HOME_LABEL)}
     return next(iter(sorted(homes - {home})), "")
+
+
+def mounted(container: Container, destination: str) -> str:
+    """Return what of this machine a container has as ``destination``; empty if nothing."""
+    mounts = container.get("Mounts") or ()
+    return next((str(m["Source"]) for m in mounts if m.get("Destination") == destination), "")
 
 
 def is_alive(container: Container) -> bool:

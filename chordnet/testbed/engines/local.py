@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
+from chordnet.core.base.naming import format_address
 from chordnet.survey.conditions import Condition, Matter
 from chordnet.survey.description import HOST, NetworkDescription
 from chordnet.survey.errors import CannotWrite, TestbedError
@@ -101,11 +102,13 @@ class LocalEngine:
 
     def _words(self, network: NetworkDescription, number: int) -> list[str]:
         words = ["chordnode", "--network", network.name, "--name", network.node_name(number)]
-        words += ["--interface", HOST, "--port", str(network.port(number))]
+        words += [*_reached_at(network, number), "--port", str(network.port(number))]
         words += ["--state-dir", str(self._home.node_directory(number) / "state")]
         for peer in network.peers(number):
             words += ["--peer", network.address(peer)]
         words += ["--founders", ",".join(network.founders)]
+        if network.secured:
+            words += ["--identity", str(self._home.identity_directory(number))]
         if (path := network.recording(number)) is not None:
             words += ["--record", path, "--record-bytes", str(RECORD_BYTES)]
         return words
@@ -214,6 +217,13 @@ class LocalEngine:
             write,
             lambda: self._process(number) is not None,
         )
+
+
+def _reached_at(network: NetworkDescription, number: int) -> list[str]:
+    """Return where a node listens: for this machine alone, unless the network says otherwise."""
+    if network.advertise is None:
+        return ["--interface", HOST]
+    return ["--advertise", format_address(network.advertise, network.port(number))]
 
 
 def node_environment() -> dict[str, str]:

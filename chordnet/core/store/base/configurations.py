@@ -146,6 +146,9 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     """No recovery to an earlier generation than this is accepted any more."""
     recovery: Recovery | None = None
     """The one that was accepted last; its configuration is ``newest``, or older."""
+    settled: bool = False
+    """A majority of the members is known to have installed ``configuration``. Otherwise it may be
+    this one alone, and the members before still have what the others need."""
 
     @property
     def known(self) -> Configuration:

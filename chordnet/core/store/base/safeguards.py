@@ -37,9 +37,14 @@ class StoreSafeguards:
     """A member answers in an epoch only once it has installed it; otherwise at once."""
     whole_state: bool = True
     """Installing replaces all records; otherwise it only adds the keys that are missing."""
+    most_clocks: bool = True
+    """What expires is over when the clocks of a majority say so; otherwise when one does."""
     every_member: bool = True
     """A tombstone is dropped when every member has it; otherwise when a majority has."""
     floor: bool = True
     """A member that drops a record keeps its promise and its version as the floor of the slot."""
     claims_checked: bool = True
     """What a node says of a slot that is no member of it is checked with the members first."""
+    asked_first: bool = True
+    """Disks are proposed as members if they have just said that they are there; otherwise if they
+    were heard of lately. Without, no answer is wrong, but a slot can be lost."""

@@ -13,10 +13,10 @@ word of any node must not be enough.
    is forgotten.
 3. **If none of the members can be reached**, the neighbours are asked as well. This is the case of
    a node that was away while the slot moved on more than once, and all that it knew have left. Then
-   two nodes that say the same are believed. If there is nobody else to ask, so is the only other
-   node, after a minute. Fewer than a majority of the members may know as little as this node, since
-   they may have been away with it. So if no more of them can be reached for a while, that is the
-   same case.
+   two nodes that say the same are believed. If there has been nobody else to ask for a minute, so
+   is the only other node. Fewer than a majority of the members may know as little as this node,
+   since they may have been away with it. So if no more of them can be reached for a while, that is
+   the same case.
 
 4. **A later generation** (a slot that was recovered) may be unknown to every member of the earlier
    one that can be asked. So the nodes that it names and the neighbours are asked as well, and two
@@ -85,9 +85,12 @@ class _Doubt:
     said: dict[str, Listed] = attrs.field(factory=dict)
     """Who has said what."""
 
-    def next(self, now: float) -> float:
-        """Return when to look at it again."""
-        waits = (self.since + QUIET_S, self.since + FEW_S, self.since + ALONE_S)
+    def next(self, now: float, alone_at: float) -> float:
+        """Return when to look at it again.
+
+        :param alone_at: when the only other node is believed, if there is only one.
+        """
+        waits = (self.since + QUIET_S, self.since + FEW_S, self.since + ALONE_S, alone_at)
         return min([self.due, *(at for at in waits if at > now)])
 
 
@@ -160,7 +163,8 @@ class Claims:
                 page = tuple(slots[first : first + LISTED_IN_ONE])
                 self._around.say(node, Where(self._formation, page))
         if self._doubts:
-            soonest = min(doubt.next(now) for doubt in self._doubts.values())
+            alone_at = self._around.settled + ALONE_S
+            soonest = min(doubt.next(now, alone_at) for doubt in self._doubts.values())
             self._around.sooner(For.DOUBT, 0, max(BATCH_S, soonest - now))
 
     def is_possible(self, listed: Listed) -> bool:
@@ -245,7 +249,9 @@ class Claims:
         silent = self._is_silent(slot, doubt)
         voices, me = self._around.place.near, self._around.me
         holds = me in self._directory.of(slot).configuration.members
-        alone = self._around.now >= doubt.since + ALONE_S and len(voices) == 1
+        # Lies may have been told for long when a partition leaves this node with the liar alone.
+        since = max(doubt.since, self._around.settled)
+        alone = self._around.now >= since + ALONE_S and len(voices) == 1
         for listed in dict.fromkeys(doubt.said.values()):
             if not silent and not self._begins(slot, listed):
                 continue

@@ -29,7 +29,7 @@ from chordnet.core.store.base.effects import (
     Wait,
 )
 from chordnet.core.store.base.events import Ask
-from chordnet.core.store.base.founding import Founding, Slots
+from chordnet.core.store.base.founding import FIRST_EPOCH, Founding, Slots
 from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.messages import Why
 from chordnet.core.store.base.outcomes import Outcome
@@ -61,6 +61,7 @@ from chordnet.core.store.slot.reconfigure import AT_LEADER
 from chordnet.core.store.slot.recovery import AT_RECOVERY
 from chordnet.core.store.slot.reserving import AT_RESERVATION
 from chordnet.core.store.upkeep.collecting import Collecting
+from chordnet.core.store.upkeep.offers import Offer, Pledges, Ready
 from chordnet.core.store.watch.asides import Asides
 from chordnet.core.store.watch.host import Bell
 from chordnet.core.store.watch.messages import Aside, AsideMessage, Peek, Peeked
@@ -80,6 +81,24 @@ BELLS = {
     Bell.SWEEP: For.SWEEP,
     Bell.PEEK: For.PEEK,
 }
+
+
+def _snapshot(formation: Formation, sender: str, message: msg.Snapshot) -> None:
+    formation.holdings.snapshot(sender, message)
+    formation.holdings.settle(formation.directory.of(message.address.slot))
+
+
+def _wait(formation: Formation, effect: Wait) -> None:
+    if effect.rid in formation.seats.changes:
+        formation.seats.wait(effect.rid)
+    elif effect.rid in formation.asking.ongoing:
+        formation.asking.wait(effect.rid)
+
+
+def _changed(formation: Formation, effect: Changed) -> None:
+    listed = formation.seats.over(effect.rid, effect.configuration, serves=effect.serves)
+    if listed is not None:
+        formation.learn(listed)
 
 
 class Formation:
@@ -108,9 +127,12 @@ class Formation:
         self.holdings = Holdings(around, founding, kept)
         self.asking = Asking(around, founding, self.directory, ballots)
         self.seats = seats = Seats(around, founding, self.directory, ballots, holders, self.arc)
-        self.claims = Claims(around, self.id, self.directory, self._learn, seats.has_other_disk)
+        self.claims = Claims(around, self.id, self.directory, self.learn, seats.has_other_disk)
         self.suggestions = Suggestions(around, founding, self.directory, holders, self.seats)
-        self.recoveries = Recoveries(around, founding, self.directory, self.seats, self._learn)
+        self.pledges = Pledges(
+            around, self.id, founding.slots, lambda: holders[around.me.node].takes_seats
+        )
+        self.recoveries = Recoveries(around, founding, self.directory, self.seats, self.learn)
         self.repair = Repair(around, self.id, self.holdings, self.asking.write_again)
         self.collecting = Collecting(
             around, self.id, self.holdings.serving, self.asking.look_up, around.collect_later
@@ -135,10 +157,14 @@ class Formation:
 
     def _remember(self, head: Head) -> None:
         """Go on from what the disk says of a slot."""
+        installed = head.configuration
         if head.newest is not None:
-            self.directory.learn(listed_as_chosen(head.slot, head.newest, head.configuration))
-        elif head.configuration.members:
-            self.directory.learn(Listed(head.slot, head.configuration))
+            self.directory.learn(listed_as_chosen(head.slot, head.newest, installed))
+        elif head.settled or installed.epoch == FIRST_EPOCH:
+            self.directory.learn(Listed(head.slot, installed))
+        elif installed.members:
+            # Perhaps nobody else has installed it, and those that it leaves out are still needed.
+            self.directory.learn(listed_as_chosen(head.slot, installed, installed))
         self.seats.sealed(head, self.around.me)
         self.holdings.resume(self.directory.of(head.slot))
 
@@ -168,7 +194,7 @@ class Formation:
         elif isinstance(message, Aside):
             if message.formation == self.id:
                 self.asides.take(sender, message)
-        elif isinstance(message, Talk) and message.formation == self.id:
+        elif isinstance(message, Talk | Offer | Ready) and message.formation == self.id:
             on_talk: dict[type, Callable[[str, Any], None]] = {
                 Lists: self._listed,
                 Digest: self.news.on_digest,
@@ -177,6 +203,8 @@ class Formation:
                 Stock: self.repair.on_stock,
                 Missing: self.repair.on_missing,
                 Suggest: lambda _sender, suggested: self.suggestions.on_suggest(suggested),
+                Offer: self.pledges.on_offer,
+                Ready: self.seats.offers.on_ready,
                 Leaving: lambda node, _message: self.enquiries.on_leaving(node),
             }
             on_talk[kind](sender, message)
@@ -185,9 +213,6 @@ class Formation:
         """Take a message about a slot, from another node or from this one."""
         if message.address.slot < self.founding.slots:
             self.OF_SLOTS[type(message)](self, sender, message)
-
-    def _snapshot(self, sender: str, message: msg.Snapshot) -> None:
-        self.holdings.snapshot(sender, message)
 
     def _asked(self, sender: str, message: Any) -> None:
         address, kind = message.address, type(message)
@@ -273,7 +298,7 @@ class Formation:
         if self.claims.trusts(sender, slot) or self.holdings.has_accepted(listed):
             if self.claims.is_possible(listed):
                 self.holdings.chosen(sender, told)
-                self._learn(listed)
+                self.learn(listed)
             return
         known = self.directory.of(slot)
         if known.configuration == new:
@@ -297,20 +322,6 @@ class Formation:
     def perform(self, effect: Effect) -> None:
         """Do what a part of this node has asked for."""
         self.PERFORMERS[type(effect)](self, effect)
-
-    def _say(self, effect: Say) -> None:
-        self.take_of_slot(effect.to, effect.message)
-
-    def _wait(self, effect: Wait) -> None:
-        if effect.rid in self.seats.changes:
-            self.seats.wait(effect.rid)
-        elif effect.rid in self.asking.ongoing:
-            self.asking.wait(effect.rid)
-
-    def _changed(self, effect: Changed) -> None:
-        listed = self.seats.over(effect.rid, effect.configuration, serves=effect.serves)
-        if listed is not None:
-            self._learn(listed)
 
     # ---- what clients ask -------------------------------------------------------------------
 
@@ -355,7 +366,8 @@ class Formation:
 
     # ---- the directory ----------------------------------------------------------------------
 
-    def _learn(self, listed: Listed) -> None:
+    def learn(self, listed: Listed) -> None:
+        """Heed what is news of a slot."""
         if not listed.is_sound(self.founding.slots) or not self.directory.learn(listed):
             return
         self.news.add(listed.slot)
@@ -368,7 +380,7 @@ class Formation:
     def _listed(self, sender: str, message: Lists) -> None:
         for listed in message.listed:
             if self.claims.is_possible(listed) and self.holdings.has_accepted(listed):
-                self._learn(listed)
+                self.learn(listed)
             self.claims.take(sender, listed)
 
     # ---- time -------------------------------------------------------------------------------
@@ -406,8 +418,11 @@ class Formation:
 
     @property
     def needed(self) -> int:
-        """How many slots need this disk."""
-        return len(self.needing())
+        """How many slots need this disk, or may soon if it is about to leave."""
+        slots = self.needing()
+        if self.seats.leaves(self.around.me):
+            slots |= self.pledges.open(lambda slot: self.directory.of(slot).configuration)
+        return len(slots)
 
     def needing(self) -> set[int]:
         """Return the slots that need this disk: as a member, or for what the next members fetch."""
@@ -439,7 +454,7 @@ class Formation:
     }
     """What is done with each message about a slot."""
     PERFORMERS: ClassVar[dict[type, Callable[[Formation, Any], None]]] = {
-        Say: _say,
+        Say: lambda self, effect: self.take_of_slot(effect.to, effect.message),
         Wait: _wait,
         Large: lambda self, effect: self.asking.large(effect.rid, effect.size),
         Ended: lambda self, effect: self.asking.ended(effect.rid, effect.outcome),

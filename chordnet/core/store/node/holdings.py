@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.configurations import Configuration, Head, Member, blank
 from chordnet.core.store.base.effects import Noted
-from chordnet.core.store.base.founding import FIRST_GENERATION, Founding, first_members
+from chordnet.core.store.base.founding import FIRST_EPOCH, FIRST_GENERATION, Founding, first_members
 from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.messages import Address, Why
 from chordnet.core.store.base.records import Record
@@ -206,9 +206,18 @@ class Holdings:
             if held.serves and new.generation > head.known.generation and not takes_part:
                 self._outdated.append(slot)
             held.registers.learn(new)
+            self.settle(listed)
             if listed.serves and me not in new.members:
                 held.registers.forget(new)
         self.resume(listed)
+
+    def settle(self, listed: Listed) -> None:
+        """Keep that a configuration serves, if this disk has installed it; the first one does."""
+        held, new = self.slots.get(listed.slot), listed.configuration
+        if held is None or not listed.serves or new.epoch == FIRST_EPOCH:
+            return
+        if held.registers.head.configuration == new:
+            held.registers.learn(new, serves=True)
 
     def resume(self, listed: Listed) -> None:
         """Install a slot's newest configuration soon, if this disk should have it."""

@@ -166,17 +166,12 @@ class StoreNode:
             if not self.misfit:
                 self._take(event)
                 self._work()
-        if self.misfit:
-            return self._out_of_place()
-        return self._done()
-
-    def _out_of_place(self) -> list[NodeEffect]:
-        """Say once why this node keeps out of the store."""
+        if not self.misfit:
+            return self._done()
         told, self._told_misfit = self._told_misfit, True
-        if told:
-            return []
         outdated = self._disks.marks.outdated
-        return [Outdated(outdated)] if outdated else [Noted(self.misfit, alarming=True)]
+        why = Outdated(outdated) if outdated else Noted(self.misfit, alarming=True)
+        return [] if told else [why]
 
     def _take(self, event: ev.Event) -> None:
         if isinstance(event, ev.Mail):
@@ -187,7 +182,7 @@ class StoreNode:
         elif isinstance(event, ev.Neighbours):
             self._neighbours(event)
         elif isinstance(event, ev.Lost):
-            self._lost(event.node)
+            _lost(self, event.node)
         elif isinstance(event, ev.Watch | ev.Unwatch):
             assert self.formation is not None, "who watches looks at `founding` first"
             self.formation.asides.heed(event)
@@ -260,6 +255,8 @@ class StoreNode:
         around = self.around
         before = set(around.place.near)
         around.place = Place(event.member, event.predecessor, event.successors)
+        if set(around.place.near) != before:
+            around.settled = around.now
         for node in event.successors:
             around.found(node)
         if not event.member:
@@ -271,12 +268,6 @@ class StoreNode:
             self.formation.moved()
         self._catch_up()
         self._disks.ask(self.formation)
-
-    def _lost(self, node: str) -> None:
-        if node != self.around.me.node:
-            self.around.lose(node)
-            if self.formation is not None:
-                self.formation.lost(node)
 
     # ---- letters and hails ------------------------------------------------------------------
 
@@ -347,21 +338,18 @@ class StoreNode:
         if founding is None or founding == self.founding:
             return
         if self.formation is not None:
-            self._leave(self.formation)
+            self.formation.close()
+            self._work()
+            # All that was under way ends before this node is a part of another one.
+            self.around.alarms = Alarms(self.around.horizon)
+            self.around.sooner(For.HAIL, 0, self.around.jittered(HAIL_S))
+            self.holders.clear()  # the hail that ends the formation fills it again
         kept = self._kept
         same = kept is not None and kept.founding == founding
         self._kept = None
         self.formation = Formation(self.around, founding, kept if same else None, self.holders)
         self.formation.moved()
         self._hail(self.around.place.near)
-
-    def _leave(self, old: Formation) -> None:
-        """End what is under way in a formation, before this node is a part of another one."""
-        old.close()
-        self._work()
-        self.around.alarms = Alarms(self.around.horizon)
-        self.around.sooner(For.HAIL, 0, self.around.jittered(HAIL_S))
-        self.holders.clear()  # the hail that ends the formation fills it again
 
     def _begin(self, founders: tuple[str, ...]) -> None:
         if self.founders.why_not(founders):
@@ -449,3 +437,10 @@ class StoreNode:
         return StoreView(
             me, self.around.run, self.founding, self.vacating, self.seats, changing, slots
         )
+
+
+def _lost(at: StoreNode, node: str) -> None:
+    if node != at.around.me.node:
+        at.around.lose(node)
+        if at.formation is not None:
+            at.formation.lost(node)

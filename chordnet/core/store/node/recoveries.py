@@ -145,7 +145,7 @@ class Recoveries:
         holder = self._seats.holders.get(member.node)
         if holder is None:
             return False
-        return holder.store == member.store and holder.seat and not holder.vacating
+        return holder.store == member.store and holder.takes_seats
 
     # ---- what happens to them ---------------------------------------------------------------
 

@@ -17,6 +17,8 @@ What the owner proposes, for R members:
 - A slot with fewer than R members takes as many as are missing, in one step.
 - A live member is replaced by a better placed node after a while in which all members can be
   reached and nothing changes; it doubles with every recent change of the slot.
+- A disk that is to come is asked first (:mod:`chordnet.core.store.upkeep.offers`). If it does not
+  answer, another one is.
 - At most (R - 1) / 2 seats change at once, so the members that stay are a majority and hold the
   data. Only a slot that is still in its first configuration takes all its seats in one step, while
   all its members live: it is empty, or was written by a few nodes that have just begun.
@@ -47,6 +49,7 @@ from chordnet.core.store.node.directory import Directory, Listed, listed_as_chos
 from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.node.talk import Suggest
 from chordnet.core.store.slot.reconfigure import Change, Step, Underway, finish_after
+from chordnet.core.store.upkeep.offers import Offers
 
 LOOK_S = 0.5
 """Between two looks at the slots of this node's arc."""
@@ -66,6 +69,9 @@ LEAD_AGAIN_S = 1.0
 """A change without a result is tried again."""
 MOST_TRIES = 5
 """After so many tries a change is given up, for another one may be right by then."""
+MOST_TRIES_COMING = 2
+"""The same for a change with disks that are to come, until it is chosen: what they have said grows
+old."""
 SERVES_AFTER_S = 2.0
 """A configuration that is chosen should serve by then; otherwise its members are told again."""
 
@@ -85,6 +91,11 @@ class Holder:
     seat: bool
     """Whether it can hold slots."""
     vacating: bool
+
+    @property
+    def takes_seats(self) -> bool:
+        """Whether it can be given slots."""
+        return self.seat and not self.vacating
 
 
 @attrs.define
@@ -121,6 +132,8 @@ class Seats:
         self._directory = directory
         self._ballots = ballots
         self.holders = holders
+        self.offers = Offers(around, founding.id)
+        """Seats that were offered, for changes that wait for the answers."""
         self._arc = arc
         self._slots: dict[int, _Slot] = {}
         self.settled_at = around.now
@@ -136,13 +149,20 @@ class Seats:
         self._around.sooner(For.SEATS, 0, self._around.jittered(LOOK_S))
         arc = list(self._arc())
         self._slots = {slot: self._slots.get(slot, _Slot()) for slot in arc}
+        self.offers.look(lambda slot: self._directory.of(slot).configuration)
         busy = {slot for slot, _change in self.changes.values()}
         waits = {slot for slot, state in self._slots.items() if self._awaits(state)}
+        waits |= self.offers.slots
         for slot in arc:
             if len(self.changes) + len(waits) >= MOST_CHANGES:
                 return
             if slot not in busy and slot not in waits and self._look_at(slot):
                 waits.add(slot)
+
+    def is_busy(self, slot: int) -> bool:
+        """Return True if this node changes nothing more: this slot, or enough others."""
+        changing = {other for other, _change in self.changes.values()} | self.offers.slots
+        return slot in changing or len(changing) >= MOST_CHANGES
 
     def hurry(self) -> None:
         """Look soon: somebody waits until its slots are held by others."""
@@ -173,34 +193,45 @@ class Seats:
                 self.hurry()
 
     def _look_at(self, slot: int) -> bool:
-        """Lead or suggest what a slot needs; return True if it was suggested."""
+        """Begin what a slot needs; return True if that waits for others."""
         listed, now = self._directory.of(slot), self._around.now
         state = self._slots[slot]
         if not listed.serves and listed.before is not None:
             state.chosen = now if state.chosen is None else state.chosen
             if now >= state.chosen + SERVES_AFTER_S:
                 state.chosen = now
-                return self._see_to(listed, listed.configuration.members)
+                return self.propose(listed, listed.configuration.members)
             return False
         state.chosen = None
         wanted = self.wanted(listed.configuration, state.changed)
-        return wanted != listed.configuration.members and self._see_to(listed, wanted)
+        return wanted != listed.configuration.members and self.propose(listed, wanted)
 
-    def _see_to(self, listed: Listed, members: tuple[Member, ...]) -> bool:
-        """Lead a change, or suggest it to a member; return True if it was suggested."""
+    def propose(self, listed: Listed, members: tuple[Member, ...]) -> bool:
+        """Have a slot changed, after those that are to come have said that they are ready.
+
+        Return True if that waits for them, or for the member that it was suggested to.
+        """
+        slot, present = listed.slot, listed.configuration
+        coming = [each for each in members if each not in present.members]
+        offered = self.offers.make(slot, present, coming, lambda: self._carry_out(listed, members))
+        return offered or (slot in self._slots and self._awaits(self._slots[slot]))
+
+    def _carry_out(self, listed: Listed, members: tuple[Member, ...]) -> None:
+        """Lead a change, or suggest it to a member, if the slot is still as it was."""
         around, slot, present = self._around, listed.slot, listed.configuration
+        coming = [each for each in members if each not in present.members]
+        if self._directory.of(slot) != listed or any(map(self.is_gone, coming)):
+            return
         old = () if listed.before is None else listed.before.members
         voters = {member.node for member in (*present.members, *old)}
         if around.me.node in voters:
             self.lead(slot, change_of(listed, members))
-            return False
-        able = sorted(node for node in voters if not around.lost_for(node))
-        if not able:
-            return False
-        at = present.generation, present.epoch
-        self._slots[slot].suggested = around.now
-        around.say(around.rng.choice(able), Suggest(self._formation, slot, *at, members))
-        return True
+            return
+        able, state = sorted(n for n in voters if not around.lost_for(n)), self._slots.get(slot)
+        if able and state is not None:
+            at = present.generation, present.epoch
+            state.suggested = around.now
+            around.say(around.rng.choice(able), Suggest(self._formation, slot, *at, members))
 
     # ---- what should be ---------------------------------------------------------------------
 
@@ -210,8 +241,12 @@ class Seats:
         :param changed: when the slot changed lately.
         """
         around, replicas = self._around, self._replicas
-        proper = self._proper()[:replicas]
         members = present.members
+        proper, mute = self._proper(), self.offers.is_mute
+        heard = [each for each in proper if each in members or not mute(each.node)]
+        if len(heard) < len(proper) and all(each in members for each in heard):
+            return members  # those that could come do not answer now
+        proper = heard[:replicas]
         gone = [each for each in members if self.is_gone(each)]
         fresh = [each for each in proper if each not in members]
         lost = any(around.lost_for(each.node) for each in members)
@@ -241,7 +276,7 @@ class Seats:
         found = []
         for node in (self._around.me.node, *self._around.place.successors):
             holder = self.holders.get(node)
-            if holder is None or not holder.seat or holder.vacating:
+            if holder is None or not holder.takes_seats:
                 continue
             if not self._around.lost_for(node) and self._around.hears(node, HEARD_S):
                 found.append(Member(node, holder.store))
@@ -304,7 +339,7 @@ class Seats:
             self._drop(rid)
             return
         self._tries[rid] = self._tries.get(rid, 0) + 1
-        if self._tries[rid] > MOST_TRIES:
+        if self._tries[rid] > _most_tries(change.underway):
             # Nothing has to be undone; the next look at the slot decides what to do now.
             self._drop(rid)
             return
@@ -393,8 +428,7 @@ class Suggestions:
     def on_suggest(self, suggested: Suggest) -> None:
         """Lead a change that another node finds due, if there is nothing against it."""
         slot = suggested.slot
-        busy = any(slot == other for other, _change in self._seats.changes.values())
-        if slot >= self._directory.slots or busy or len(self._seats.changes) >= MOST_CHANGES:
+        if slot >= self._directory.slots or self._seats.is_busy(slot):
             return
         listed, me = self._directory.of(slot), self._around.me
         present, members = listed.configuration, suggested.members
@@ -404,7 +438,7 @@ class Suggestions:
             if me in (*present.members, *listed.before.members):
                 self._seats.lead(slot, change_of(listed, present.members))
         elif me in present.members and self._is_fit(slot, present, members):
-            self._seats.lead(slot, change_of(listed, tuple(sorted(members))))
+            self._seats.propose(listed, tuple(sorted(members)))
 
     def _is_fit(self, slot: int, present: Configuration, members: tuple[Member, ...]) -> bool:
         """Return True if nothing that is known here is against these members."""
@@ -425,7 +459,7 @@ class Suggestions:
         around, node = self._around, member.node
         holder = self._holders.get(node)
         if holder is not None and around.hears(node, HEARD_S) and not around.lost_for(node):
-            return holder.store == member.store and holder.seat and not holder.vacating
+            return holder.store == member.store and holder.takes_seats
         self._greet(node)
         return False
 
@@ -450,6 +484,13 @@ class Suggestions:
         # It may be here with another disk, and have told others of it.
         self._greet(member.node)
         return False
+
+
+def _most_tries(underway: Underway) -> int:
+    """Return how often a change is tried before it is given up."""
+    proposes = underway.step != Step.INSTALL
+    comes = set(underway.wanted) - set(underway.old.members)
+    return MOST_TRIES_COMING if proposes and comes else MOST_TRIES
 
 
 def change_of(listed: Listed, members: tuple[Member, ...]) -> Underway:

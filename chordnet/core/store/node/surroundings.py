@@ -85,6 +85,8 @@ class Surroundings:
     collect_pace: float = 1.0
     """Factor of the pauses of the collection."""
     place: Place = attrs.field(factory=Place)
+    settled: float = float("-inf")
+    """Since when this node has had the neighbours that it has."""
     now: float = attrs.field(init=False)
     """On a clock that never goes back."""
     wall: float = attrs.field(init=False)

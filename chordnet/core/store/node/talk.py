@@ -33,6 +33,7 @@ from chordnet.core.store.begin.marks import Back, Known
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.slot.pages import HAVE_IN_ONE
 from chordnet.core.store.slot.reserving import MOST_KNOWN, PRINT_BYTES
+from chordnet.core.store.upkeep.offers import Offer, Ready
 from chordnet.core.store.watch.messages import WATCHED_IN_ONE, Peek, Peeked, Stirred, Watch
 
 LETTER_BYTES = 65_536
@@ -134,6 +135,8 @@ Message = (
     | Missing
     | Suggest
     | Leaving
+    | Offer
+    | Ready
     | Watch
     | Stirred
     | Peek
@@ -294,6 +297,7 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     Stirred: lambda part: _watched(part.keys),
     Peek: lambda part: _is_key(part.key),
     Peeked: lambda part: isfinite(part.age_s),
+    Offer: lambda part: part.slot < MOST_SLOTS,
     Suggest: lambda part: part.slot < MOST_SLOTS and _members(part.members),
 }
 _STRUCTS: tuple[type, ...] = (
@@ -309,6 +313,8 @@ _STRUCTS: tuple[type, ...] = (
     Missing,
     Suggest,
     Leaving,
+    Offer,
+    Ready,
     Watch,
     Stirred,
     Peek,

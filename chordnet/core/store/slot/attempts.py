@@ -134,12 +134,16 @@ class Attempt(msgspec.Struct, frozen=True):
         others = tuple(each for each in present.members if each not in taken)
         return Done(formation, slot, present.epoch, version, taken, others)
 
-    def has_expired(self, content: Content) -> bool:
-        """Return True if the clocks of a majority have passed the expiry."""
+    def has_expired(self, content: Content, *, most_clocks: bool) -> bool:
+        """Return True if the clocks of a majority have passed the expiry.
+
+        :param most_clocks: otherwise one clock is enough.
+        """
         expires = content.expires
         if expires is None:
             return False
-        return sum(each.wall >= expires for each in self.heard) >= self.configuration.majority
+        needed = self.configuration.majority if most_clocks else 1
+        return sum(each.wall >= expires for each in self.heard) >= needed
 
 
 def follows(following: Following, asked: Get | Put, configuration: Configuration) -> bool:

@@ -300,7 +300,7 @@ class Operation:
         asked, since = self.asked, self.attempt.since
         # A key with a version goes on from there; what was dropped of other keys is not its own.
         floor = 0 if base.version else floor
-        if self.attempt.has_expired(base):
+        if self.attempt.has_expired(base, most_clocks=self._safeguards.most_clocks):
             self._settle(base.buried(floor), None)
             return
         confirmed = self.attempt.agreed(own_epoch=self._safeguards.own_epoch) is not None

@@ -339,8 +339,10 @@ class Registers:
             msg.Snapshot(message.address, message.rid, after, records, self.head.floor, more),
         )
 
-    def learn(self, configuration: Configuration) -> None:
+    def learn(self, configuration: Configuration, *, serves: bool = False) -> None:
         """Keep that a configuration is chosen, if it is later than what is known.
+
+        Of the one that is installed here keep that it serves.
 
         That seals, too: no request for a key is answered from now on, so the records are final even
         if this member has not voted. They may be needed, if one that has voted does not come back.
@@ -349,6 +351,8 @@ class Registers:
             self._keep_head(replace(self.head, newest=configuration, sealed=True))
             if not self._safeguards.installed_first and self.me in configuration.members:
                 self.install(configuration, self.records.items(), self.head.floor)
+        elif serves and configuration == self.head.configuration and not self.head.settled:
+            self._keep_head(replace(self.head, settled=True))
 
     def install(
         self,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 
 from twisted.internet import tcp
@@ -34,7 +35,7 @@ _TCP_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 class SystemSocket:
     """The socket of one connection, if it has one."""
 
-    __slots__ = ("_direct", "_handle", "_socket", "_transport")
+    __slots__ = ("_direct", "_handle", "_past", "_socket", "_transport")
 
     _handle: socket.socket
     """Where bytes are written past the transport; set only together with ``_direct``."""
@@ -44,6 +45,8 @@ class SystemSocket:
         self._socket = tcp_socket(transport)
         self._direct: tcp.Connection | None = None
         """The transport, if bytes may be written past it."""
+        # A layer of ours writes past the transport below it.
+        self._past: Callable[[bytes], object] | None = getattr(transport, "write_through", None)
         if self._socket is not None:
             self._direct, self._handle = _plain(transport), self._socket
 
@@ -97,7 +100,7 @@ class SystemSocket:
             if sent == len(data):
                 return
             data = data[sent:]
-        self._transport.write(data)
+        (self._past or self._transport.write)(data)
 
     def abort(self) -> None:
         """Cut the connection, without sending what is still queued."""

@@ -1,0 +1,1 @@
+"""Certificates over connections: given to newcomers, renewed, and kept up to date."""

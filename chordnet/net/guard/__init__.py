@@ -1,0 +1,1 @@
+"""Shares out what strangers, peers and clients may take of a node."""

@@ -1,0 +1,1 @@
+"""What the operator of a secured network does about its members: invite, revoke, rotate."""

@@ -1,0 +1,1 @@
+"""Messages about certificates: enrolment and renewal, roots and revocations, what clients ask."""
