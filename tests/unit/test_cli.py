@@ -76,7 +76,7 @@ class HelpTests(CommandCase):
             "get": " NODE KEY", "delete": " NODE KEY", "watch": " NODE KEY", "keys": " NODE",
             "logs": " NODE", "replay": " FILE...",
             "check-history": " FILE", "explain-key": " KEY", "store": " [COMMAND]",
-            "lab": " [NAME]", "join": " TOKEN", "revoke": " [NAME]",
+            "lab": " [NAME]", "join": " TOKEN", "renew": " DIR", "revoke": " [NAME]",
         }  # fmt: skip
         for name in COMMANDS:
             first = self.p2pnet(name, "--help")[1].splitlines()[0]
@@ -121,7 +121,7 @@ class HelpTests(CommandCase):
                 "Messages": ["send-message", "get-messages"],
                 "Keys": ["put", "get", "delete", "watch", "keys", "store", "explain-key"],
                 "Members of a secured network": [
-                    "invite", "join", "certificates", "revoke", "rotate-authority",
+                    "invite", "join", "renew", "certificates", "revoke", "rotate-authority",
                 ],
                 "Look inside": [
                     "status", "doctor", "ring", "explain", "trace", "lookup", "logs", "replay",
