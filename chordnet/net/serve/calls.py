@@ -281,7 +281,7 @@ CALLS = (
     Call(BeginStore, begin_store, "operate"),
     Call(SetStoreAside, set_store_aside, "operate"),
     Call(Invite, certificates.invite, "operate"),
-    Call(GetCertificates, certificates.get_certificates, "read"),
+    Call(GetCertificates, certificates.get_certificates, "read", long=True),
     Call(GiveBundle, certificates.give_bundle, "operate"),
     Call(AskIssuerKey, certificates.ask_issuer_key, "operate"),
     Call(CertifyIssuer, certificates.certify_issuer, "operate"),
