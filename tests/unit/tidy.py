@@ -91,7 +91,7 @@ _ARROWS = {
     "trust.base wire wire.trust",
     "net.enrol": "core.base net.base net.links net.streams net.tls trust "
     "trust.base wire wire.trust",
-    "net.serve": "core.base core.log net.base net.links net.observe wire "
+    "net.serve": "core.base core.log net.base net.links net.observe trust.base wire "
     "wire.trust",
     "net.runtime": "core.base core.seals core.store.base core.store.begin "
     "net.base net.enrol net.links net.observe net.serve net.store net.tls record "
