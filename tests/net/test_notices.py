@@ -14,11 +14,13 @@ from chordnet.core.base.effects import (
     PeerDied,
     PeersKnown,
     RingChanged,
+    SealRefused,
     StatusChanged,
     Traced,
     TraceKind,
 )
 from chordnet.core.base.messages import MessageId, NodeRef, Status, contact
+from chordnet.core.base.outcomes import Fault
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
@@ -108,6 +110,17 @@ class LogTests(NoticesCase):
             ],
         )
         self.assertEqual(self.journal.counters.number(NetMetric.MISBEHAVED), 2)
+
+    def test_a_seal_that_is_refused_without_blame_is_one_line_that_names_origin_and_sender(self):
+        fault = Fault.SEAL_REVOKED
+        self.notices.seal_refused(SealRefused(ONE, ID, fault))
+        origin = ID.origin.hex()[:16]
+        line = (
+            f"me: a message of {origin}, passed on by n2, was not recorded: its origin's"
+            " certificate is revoked"
+        )
+        self.assertEqual(self.lines, [("warn", line)])
+        self.assertEqual(self.journal.counters.number(NetMetric.SEALS_TOLD), 1)
 
     def test_what_befell_a_broadcast_is_counted_by_kind_and_kept_with_its_time(self):
         self.notices.traced(Traced(ID, 1, TraceKind.LOST_CHILD, TWO))
