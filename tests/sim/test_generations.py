@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
+from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.sim.generations.__main__ import main, planned, search
 from chordnet.sim.generations.plan import Property
 
@@ -26,6 +28,25 @@ class SearchTests(SynchronousTestCase):
         verdict = search(planned(words))
         self.assertIs(verdict.broken, Property.ONE_OF_TWO)
         self.assertLessEqual(len(verdict.history), 8)
+
+    def test_a_change_of_members_is_right_in_every_order_of_events(self) -> None:
+        verdict = search(planned(["change@A"]))
+        self.assertEqual((verdict.broken, verdict.complete), (None, True), verdict.history)
+        self.assertEqual(verdict.states, 179)
+
+    def test_a_recovery_while_the_members_change_is_right_as_far_as_it_is_looked_at(self) -> None:
+        for words in ("put@A/AB,change@A,recover@C", "put@A/AB,change@A:CD,recover@D --nodes 4"):
+            verdict = search(planned([*words.split(), "--max-states", "1500"]))
+            self.assertIsNone(verdict.broken, verdict.history)
+
+    def test_members_that_answer_before_they_have_installed_an_epoch_lose_what_was_confirmed(
+        self,
+    ) -> None:
+        plan = planned(["put@A/AB,change@B:AD,get@D", "--nodes", "4"])
+        guards = StoreSafeguards(installed_first=False)
+        verdict = search(attrs.evolve(plan, safeguards=guards))
+        self.assertIs(verdict.broken, Property.ONE_HISTORY)
+        self.assertEqual(len(verdict.history), 5)
 
 
 class CommandTests(SynchronousTestCase):
@@ -52,6 +73,7 @@ class CommandTests(SynchronousTestCase):
         for words, why in (
             ("jump@A", "'jump@A' is no job of ABC"),
             ("put@D", "'put@D' is no job of ABC"),
+            ("change@A:CD", "'change@A:CD' is no job of ABC"),
             ("put@A --nodes 2", "there must be 3 to 4 nodes"),
             ("put@A --behind D", "--behind takes members, which are ABC"),
         ):

@@ -41,6 +41,7 @@ STRUCTS = [
     wire_examples.KEY_MEMBER, wire_examples.KEY_MEMBERS,
     wire_examples.REVISION, wire_examples.HELD, wire_examples.STALE,
     wire_examples.KEY_MEMBER, wire_examples.KEY_MEMBERS, wire_examples.RECOVERY,
+    wire_examples.CERTIFIED, wire_examples.CERTIFICATES,
     wire_examples.SEAL, wire_examples.PROOF, wire_examples.WITNESS,
     wire_examples.EVIDENCE, wire_examples.EVIDENCE.signatures[0],
 ]  # fmt: skip

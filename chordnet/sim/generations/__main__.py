@@ -3,11 +3,12 @@
 ``python -m chordnet.sim.generations put@A/AB,recover@C,recover@B,put@A``
 
 Jobs are ``put@A`` and ``get@A`` at a node, ``put@A/AB``, which was done before and which A and B
-have taken, and ``recover@A``, ordered at A. Whom a coordinator hears is open, so every disk may be
-lost, cut off, or late; each promise and each acceptance of a recovery arrives by itself, at any
-time, often or never, and its answer may be lost. With ``--behind C`` the slot has come to its
-second epoch, and C has not installed that. The real classes are run, as in the search of
-``chordnet.sim.slots``.
+have taken, ``recover@A``, ordered at A, ``change@A``, by which A proposes the same members again,
+and ``change@A:CD``, by which it proposes D in place of C. Whom a coordinator hears is open, so
+every disk may be lost, cut off, or late; each promise and each acceptance of a recovery arrives by
+itself, at any time, often or never, and its answer may be lost, and so does each vote for a change
+and each installation. With ``--behind C`` the slot has come to its second epoch, and C has not
+installed that. The real classes are run, as in the search of ``chordnet.sim.slots``.
 
 Exit status: 0 when every reachable state was seen and all is well, 1 when something is broken (the
 history is printed), 2 for bad arguments, 3 when the limit was reached first.
@@ -25,7 +26,7 @@ from chordnet.core.base.errors import ConfigError
 from chordnet.sim.generations.plan import NAMES, BrokenError, Job, Plan, State, Verdict
 from chordnet.sim.generations.world import World
 
-_JOB = re.compile(r"(put|get|recover)@([A-D])(?:/([A-D]+))?")
+_JOB = re.compile(r"(put|get|recover|change)@([A-D])(?:/([A-D]+)|:([A-D]{2}))?")
 
 
 def search(plan: Plan) -> Verdict:
@@ -86,9 +87,10 @@ def planned(words: Sequence[str]) -> Plan:
     found = []
     for word in filter(None, (word.strip() for word in options.jobs.split(","))):
         match = _JOB.fullmatch(word)
-        if match is None or set((match[2] or "") + (match[3] or "")) - set(names):
+        kind, *at = ("", "") if match is None else [each or "" for each in match.groups()]
+        if match is None or set("".join(at)) - set(names):
             raise ConfigError(f"{word!r} is no job of {names}; there are put@A, get@B, recover@C")
-        found.append(Job(match[1], match[2], match[3] or ""))
+        found.append(Job(kind, *at))
     if set(options.behind) - set(names[:3]):
         raise ConfigError(f"--behind takes members, which are {names[:3]}")
     return Plan(

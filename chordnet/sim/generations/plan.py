@@ -15,7 +15,9 @@ from chordnet.core.store.base.configurations import (
     Recovery,
 )
 from chordnet.core.store.base.records import Content, Record
+from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.core.store.slot.attempts import Attempt
+from chordnet.core.store.slot.reconfigure import Underway
 from chordnet.core.store.slot.recovery import Findings
 
 NAMES = "ABCD"
@@ -54,6 +56,8 @@ class Job(NamedTuple):
     kind: str
     node: str
     done_at: str = ""
+    seats: str = ""
+    """Of a change: who gives up its seat, and who gets it; empty: the members stay the same."""
 
 
 class Disk(NamedTuple):
@@ -75,7 +79,7 @@ class Sent(NamedTuple):
 class Task(NamedTuple):
     """A job, and how far it has come."""
 
-    state: Attempt | Findings | None = None
+    state: Attempt | Findings | Underway | None = None
     over: bool = False
     bound: tuple[tuple[int, int], ...] = ()
     """By generation the highest version that was told when it began."""
@@ -92,6 +96,8 @@ class Past(NamedTuple):
     """Generation, version, and the request that made it."""
     highest: tuple[tuple[int, int], ...] = ()
     """By generation the highest version that was told."""
+    changes: tuple[Configuration, ...] = ()
+    """Configurations that members have chosen."""
 
 
 class State(NamedTuple):
@@ -112,6 +118,7 @@ class Plan:
     behind: str = ""
     promises: bool = True
     """Off, disks forget what they promised to recoveries; for a test of the search."""
+    safeguards: StoreSafeguards = attrs.field(factory=StoreSafeguards)
     max_states: int = 1_000_000
 
 

@@ -18,19 +18,28 @@ from chordnet.core.store.base.configurations import (
     blank,
     recoveries,
 )
-from chordnet.core.store.base.effects import Effect, Ended, Say
+from chordnet.core.store.base.effects import Changed, Effect, Ended, Say, Wait
 from chordnet.core.store.base.outcomes import Conflict, Done, Found, Outcome
 from chordnet.core.store.base.records import GROUND
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.slot.attempts import Attempt, Phase
 from chordnet.core.store.slot.operations import Operation
-from chordnet.core.store.slot.reconfigure import Installation, newest_of, recovered
+from chordnet.core.store.slot.reconfigure import (
+    AT_LEADER,
+    Change,
+    Installation,
+    Step,
+    Underway,
+    newest_of,
+    recovered,
+)
 from chordnet.core.store.slot.recovery import Findings, Recovering, Stage
 from chordnet.core.store.slot.registers import AT_MEMBER, Registers
 from chordnet.sim.generations.plan import (
     NAMES,
     BrokenError,
     Disk,
+    Job,
     Past,
     Plan,
     Property,
@@ -45,7 +54,7 @@ ROUNDS = (msg.Prepare, msg.Read)
 FOR_KEYS = msg.Promised | msg.Accepted | msg.Told
 
 
-Step = tuple[str, State]
+Happening = tuple[str, State]
 
 
 class World:
@@ -61,13 +70,16 @@ class World:
     def _at(self, disk: Disk, sender: str, message: Any) -> tuple[Disk, list[Say]]:
         """Let a member take a request."""
         effects: list[Effect] = []
-        registers = Registers(disk.me, disk.head, dict(disk.records), effects)
+        registers = self._registers(disk, effects)
         AT_MEMBER[type(message)](registers, sender, message)
         head = registers.head
         if not self.plan.promises and isinstance(message, msg.Inquire):
             head = replace(head, recovering=disk.head.recovering)
         after = Disk(disk.me, head, tuple(sorted(registers.records.items())))
         return after, [each for each in effects if isinstance(each, Say)]
+
+    def _registers(self, disk: Disk, effects: list[Effect]) -> Registers:
+        return Registers(disk.me, disk.head, dict(disk.records), effects, self.plan.safeguards)
 
     def _operation(self, number: int, state: Attempt, effects: list[Effect]) -> Operation:
         job = self.plan.jobs[number]
@@ -98,44 +110,38 @@ class World:
                     if sent.to in job.done_at:
                         state = self._deliver(state, sent, heard=True)
                 state = state._replace(sent=frozenset())
-        return self._second_epoch(state) if self.plan.behind else state
-
-    def _second_epoch(self, state: State) -> State:
-        second = Configuration(1, 2, self.members)
-        records = newest_of(disk.records for disk in state.disks)
-        disks = []
-        for disk in state.disks:
-            effects: list[Effect] = []
-            registers = Registers(disk.me, disk.head, dict(disk.records), effects)
-            if disk.me.node in self.plan.behind:
-                registers.learn(second)
-            elif disk.me in self.members:
-                registers.install(second, records, GROUND)
-            disks.append(Disk(disk.me, registers.head, tuple(sorted(registers.records.items()))))
-        return state._replace(disks=tuple(disks))
+        return _second_epoch(self, state) if self.plan.behind else state
 
     # ---- what may happen --------------------------------------------------------------------
 
-    def steps(self, state: State) -> Iterator[Step]:
+    def steps(self, state: State) -> Iterator[Happening]:
         """Yield everything that may happen, and what comes of it."""
         for number, (job, task) in enumerate(zip(self.plan.jobs, state.tasks, strict=True)):
-            if task.over:
-                continue
             if isinstance(task.state, Findings):
                 yield from self._of_recovery(state, number, task.state)
-            elif task.state is None and job.kind == "recover":
-                yield f"{job.node} begins a recovery", self._order(state, number)
-            elif task.state is None:
-                known = self._disk(state, job.node).head.known
-                known = known if known.members else Configuration(1, 1, self.members)
-                for some in combinations(known.members, known.majority):
-                    at = tuple(member.node for member in some)
-                    text = f"{job.node} does {job.kind} with {', '.join(at)}"
-                    yield text, self._begin(state, number, known, at)
+            elif task.state is None and not task.over:
+                yield from self._beginnings(state, number, job)
         for sent in sorted(state.sent, key=repr):
             yield from self._arrivals(state, sent)
 
-    def _of_recovery(self, state: State, number: int, now: Findings) -> Iterator[Step]:
+    def _beginnings(self, state: State, number: int, job: Job) -> Iterator[Happening]:
+        """Yield how a job may begin: with which majority."""
+        head = self._disk(state, job.node).head
+        if job.kind == "recover":
+            yield f"{job.node} begins a recovery", self._order(state, number)
+            return
+        is_member = job.node in [member.node for member in head.configuration.members]
+        if job.kind == "change" and not is_member:
+            return
+        known = head.known if head.known.members else Configuration(1, 1, self.members)
+        for at in _majorities(head.configuration if job.kind == "change" else known):
+            text = f"{job.node} does {job.kind} with {', '.join(at)}"
+            if job.kind == "change":
+                yield text, self._change(state, number, at)
+            else:
+                yield text, self._begin(state, number, known, at)
+
+    def _of_recovery(self, state: State, number: int, now: Findings) -> Iterator[Happening]:
         job = self.plan.jobs[number]
         if now.stage != Stage.PROMISE:
             return
@@ -150,14 +156,16 @@ class World:
             heard_of = ", ".join(node for node, _ in now.heard)
             yield f"{job.node} decides by {heard_of}", self._weigh(state, number)
 
-    def _arrivals(self, state: State, sent: Sent) -> Iterator[Step]:
+    def _arrivals(self, state: State, sent: Sent) -> Iterator[Happening]:
         what = type(sent.message).__name__
         if isinstance(sent.message, msg.Chosen):
-            told = sent.message
+            told, new = sent.message, sent.message.configuration
             sources = [tuple(each.node for each in told.previous.members)]
-            sources += [(each.node,) for each in told.configuration.members]
+            if told.previous.generation == new.generation:
+                sources = list(_majorities(told.previous))
+            sources += [(each.node,) for each in new.members]
             for at in dict.fromkeys(sources):
-                text = f"{sent.to} is told of generation {sent.message.rid + 1}"
+                text = f"{sent.to} is told of job {told.rid + 1}"
                 yield f"{text}, state from {', '.join(at)}", self._install(state, sent, at)
             return
         for heard in (True, False):
@@ -252,7 +260,7 @@ class World:
     def _install(self, state: State, sent: Sent, at: tuple[str, ...]) -> State:
         """Let a member of a new generation take its state from those in ``at``."""
         disk, effects = self._disk(state, sent.to), list[Effect]()
-        registers = Registers(disk.me, disk.head, dict(disk.records), effects)
+        registers = self._registers(disk, effects)
         installation = Installation(registers, effects)
         assert isinstance(sent.message, msg.Chosen)
         installation.on_chosen(sent.sender, sent.message)
@@ -269,7 +277,60 @@ class World:
                 if isinstance(each.message, msg.Snapshot):
                     installation.on_snapshot(say.to, each.message)
         after = Disk(disk.me, registers.head, tuple(sorted(registers.records.items())))
-        return self._with_disk(state, disk, after)
+        state = self._with_disk(state, disk, after)
+        now = state.tasks[sent.message.rid].state
+        messages = (effect.message for effect in effects if isinstance(effect, Say))
+        has = [(sent.to, each) for each in messages if isinstance(each, msg.Installed)]
+        if not has or not isinstance(now, Underway):
+            return state
+        return self._led(state, sent.message.rid, now, has)
+
+    # ---- changes ----------------------------------------------------------------------------
+
+    def _change(self, state: State, number: int, at: tuple[str, ...]) -> State:
+        """Begin a change of what its leader has installed."""
+        job = self.plan.jobs[number]
+        installed = self._disk(state, job.node).head.configuration
+        stay = {each for each in installed.members if each.node not in job.seats[:1]}
+        comers = {disk.me for disk in state.disks if disk.me.node in job.seats[1:]}
+        fits = len(stay) < len(installed.members) and not comers & stay
+        members = tuple(sorted(stay | comers)) if fits else installed.members
+        return self._led(state, number, Underway(installed, members), [], at)
+
+    def _led(
+        self,
+        state: State,
+        number: int,
+        now: Underway,
+        answers: list[tuple[str, Any]],
+        at: tuple[str, ...] = (),
+    ) -> State:
+        """Let the leader of a change hear answers, or begin; those in ``at`` promise."""
+        node, effects = self.plan.jobs[number].node, list[Effect]()
+        change = Change(number, WHERE, Ballots(node, number + 1), effects, now)
+        if at:
+            change.begin()
+        over, chosen = False, now.step == Step.INSTALL
+        while answers or effects:
+            if answers:
+                sender, answer = answers.pop(0)
+                if type(answer) in AT_LEADER:
+                    AT_LEADER[type(answer)](change, sender, answer)
+                continue
+            effect = effects.pop(0)
+            over = over or isinstance(effect, Changed | Wait)
+            if isinstance(effect, Say) and isinstance(effect.message, msg.PrepareChange):
+                if effect.to in at:
+                    disk = self._disk(state, effect.to)
+                    after, said = self._at(disk, node, effect.message)
+                    state = self._with_disk(state, disk, after)
+                    answers += [(effect.to, each.message) for each in said]
+            elif isinstance(effect, Say):
+                message: Any = effect.message
+                state = state._replace(sent=state.sent | {Sent(node, effect.to, message)})
+        if change.underway.step == Step.INSTALL and not chosen:
+            state = state._replace(past=_chosen(state.past, change.new))
+        return _with_task(state, number, Task(None if over else change.underway, over))
 
     # ---- operations -------------------------------------------------------------------------
 
@@ -309,33 +370,9 @@ class World:
         stuck = operation.attempt.phase in (Phase.WAIT, Phase.ENDED)
         for outcome in ends:
             generation = operation.attempt.configuration.generation
-            state = state._replace(past=self._told(state.past, task, generation, outcome, number))
+            state = state._replace(past=_told(state.past, task, generation, outcome, number))
         after_task = Task(over=True) if stuck or ends else task._replace(state=operation.attempt)
         return _with_task(state, number, after_task)
-
-    def _told(self, past: Past, task: Task, generation: int, outcome: Outcome, number: int) -> Past:
-        if isinstance(outcome, Found | Conflict):
-            content = outcome.content if isinstance(outcome, Found) else outcome.present
-            version, least = content.version, 0
-            made = [(each.version, each.request) for each in content.requests]
-        elif isinstance(outcome, Done):
-            version, least = outcome.version, 1
-            made = [(version, f"w{number + 1}".encode())]
-        else:
-            return past
-        if version < dict(task.bound).get(generation, 0) + least:
-            raise BrokenError(Property.ONE_HISTORY, f"version {version} is told after a later one")
-        told = {*past.told, *((generation, *each) for each in made)}
-        inside = [(v, r) for g, v, r in told if g == generation]
-        if len({v for v, _ in inside}) < len(inside) or len({r for _, r in inside}) < len(inside):
-            raise BrokenError(Property.ONE_HISTORY, "clients are told two histories")
-        for other, v, _request in told:
-            earlier = recoveries(other) < recoveries(generation)
-            if earlier and any(v >= mine for mine, _ in inside):
-                raise BrokenError(Property.ONE_HISTORY, f"version {v} is told in two generations")
-        highest = {**dict(past.highest)}
-        highest[generation] = max(version, highest.get(generation, 0))
-        return past._replace(told=tuple(sorted(told)), highest=tuple(sorted(highest.items())))
 
     # ---- messages ---------------------------------------------------------------------------
 
@@ -352,6 +389,8 @@ class World:
             for each in said:
                 _hear(operation, sent.to, each.message)
             return self._go_on(state, number, operation, effects)
+        if isinstance(now, Underway):
+            return self._led(state, number, now, [(sent.to, each.message) for each in said])
         recovering = self._recovering(number, now, effects)
         for each in said:
             if isinstance(each.message, msg.RecoverAccepted):
@@ -394,6 +433,58 @@ class World:
         if state.tasks[sent.message.rid].state is not None:
             return True
         return self._at(disk, sent.sender, sent.message)[0] != disk
+
+
+def _second_epoch(world: World, state: State) -> State:
+    second = Configuration(1, 2, world.members)
+    records = newest_of(disk.records for disk in state.disks)
+    disks = []
+    for disk in state.disks:
+        effects: list[Effect] = []
+        registers = Registers(disk.me, disk.head, dict(disk.records), effects)
+        if disk.me.node in world.plan.behind:
+            registers.learn(second)
+        elif disk.me in world.members:
+            registers.install(second, records, GROUND)
+        disks.append(Disk(disk.me, registers.head, tuple(sorted(registers.records.items()))))
+    return state._replace(disks=tuple(disks))
+
+
+def _told(past: Past, task: Task, generation: int, outcome: Outcome, number: int) -> Past:
+    if isinstance(outcome, Found | Conflict):
+        content = outcome.content if isinstance(outcome, Found) else outcome.present
+        version, least = content.version, 0
+        made = [(each.version, each.request) for each in content.requests]
+    elif isinstance(outcome, Done):
+        version, least = outcome.version, 1
+        made = [(version, f"w{number + 1}".encode())]
+    else:
+        return past
+    if version < dict(task.bound).get(generation, 0) + least:
+        raise BrokenError(Property.ONE_HISTORY, f"version {version} is told after a later one")
+    told = {*past.told, *((generation, *each) for each in made)}
+    inside = [(v, r) for g, v, r in told if g == generation]
+    if len({v for v, _ in inside}) < len(inside) or len({r for _, r in inside}) < len(inside):
+        raise BrokenError(Property.ONE_HISTORY, "clients are told two histories")
+    for other, v, _request in told:
+        earlier = recoveries(other) < recoveries(generation)
+        if earlier and any(v >= mine for mine, _ in inside):
+            raise BrokenError(Property.ONE_HISTORY, f"version {v} is told in two generations")
+    highest = {**dict(past.highest)}
+    highest[generation] = max(version, highest.get(generation, 0))
+    return past._replace(told=tuple(sorted(told)), highest=tuple(sorted(highest.items())))
+
+
+def _majorities(configuration: Configuration) -> Iterator[tuple[str, ...]]:
+    for some in combinations(configuration.members, configuration.majority):
+        yield tuple(member.node for member in some)
+
+
+def _chosen(past: Past, new: Configuration) -> Past:
+    """Take note of a configuration that members have chosen."""
+    if any(_age(other) == _age(new) and other != new for other in past.changes):
+        raise BrokenError(Property.ONE_CONFIGURATION, f"there are two of {_age(new)}")
+    return past._replace(changes=tuple(sorted({*past.changes, new}, key=repr)))
 
 
 def _age(configuration: Configuration) -> tuple[int, int]:
