@@ -483,7 +483,7 @@ class OfCertificates:
     kind: ClassVar[str] = "certificates"
     nodes: tuple[Ref, ...]
     matter: str
-    """``renewal``, ``expiry``, ``issuers``, ``clock``, ``bundle`` or ``rotation``."""
+    """``renewal``, ``expiry``, ``issuers``, ``clock``, ``bundle``, ``rotation`` or ``none``."""
     text: str
 
     def words(self) -> str:
@@ -491,6 +491,13 @@ class OfCertificates:
 
     def details(self) -> dict[str, Any]:
         return {"matter": self.matter}
+
+
+@attrs.frozen
+class Insecure(OfCertificates):
+    """Nodes that other machines reach, and that ask nobody for a certificate."""
+
+    kind: ClassVar[str] = "insecure"
 
 
 @attrs.frozen
@@ -508,23 +515,6 @@ class OnPurpose:
 
     def details(self) -> dict[str, Any]:
         return {"fault": self.fault, "undo": self.undo}
-
-
-@attrs.frozen
-class Insecure:
-    """Nodes that other machines reach, and that ask nobody who they are."""
-
-    kind: ClassVar[str] = "insecure"
-    nodes: tuple[Ref, ...]
-
-    def words(self) -> str:
-        numbers = [each for each in self.nodes if isinstance(each, int)]
-        who = [f"Node {ranges(numbers)}"] if numbers else []
-        who += [each for each in self.nodes if isinstance(each, str)]
-        return f"insecure: who reaches {', '.join(who)} may join, read and send (--insecure)"
-
-    def details(self) -> dict[str, Any]:
-        return {}
 
 
 # ---- all of them ----------------------------------------------------------------------------

@@ -170,11 +170,7 @@ SENTENCES: list[tuple[Fact, str]] = [
         OnPurpose("frozen 3", "p2pnet chaos heal"),
         "on purpose, until p2pnet chaos heal: frozen 3",
     ),
-    (
-        Insecure((1, 2, 3, 5, "laptop")),
-        "insecure: who reaches Node 1-3, 5, laptop may join, read and send (--insecure)",
-    ),
-    (Insecure(("laptop",)), "insecure: who reaches laptop may join, read and send (--insecure)"),
+    (Insecure((1, "laptop"), "none", "insecure: who"), "insecure: who"),
 ]
 FACTS = [fact for fact, _ in SENTENCES]
 
