@@ -14,7 +14,7 @@ import attrs
 
 from chordnet.core.base import intervals
 from chordnet.judge.problems import Problem
-from chordnet.survey.conditions import Condition, Matter
+from chordnet.survey.conditions import Condition, Matter, slots_words
 from chordnet.survey.description import ranges
 from chordnet.survey.errors import command
 
@@ -435,13 +435,6 @@ class SlotsElsewhere(_OfSlots):
     def words(self) -> str:
         what = "other members than the nearest, and will move when the ring is quiet"
         return slots_words(len(self.slots), what, self.example)
-
-
-def slots_words(count: int, what: str, example: str) -> str:
-    """Return a line about some slots, with what there is to say of the first."""
-    if count == 1:
-        return example
-    return f"{count} slots of the store have {what}, the first: {example}"
 
 
 # ---- worth knowing, and no fault ------------------------------------------------------------

@@ -59,6 +59,10 @@ SENTENCES: list[tuple[Fact, str]] = [
         Unwell(4, Condition(Matter.CUT_OFF, "is off the network"), "default"),
         "Node 4 is off the network; connect it again with: p2pnet chaos heal",
     ),
+    (
+        OfCertificates((4,), "renewal", "Node 4: the certificate is not renewed: nobody answers"),
+        "Node 4: the certificate is not renewed: nobody answers",
+    ),
     (Silent(4, "no word"), "Node 4 does not answer: no word"),
     (WrongIdentifier(4, "aa", "bb"), "Node 4: its identifier is aa, its name gives bb"),
     (OtherNetwork(4, "other"), "Node 4: it belongs to the network 'other'"),
