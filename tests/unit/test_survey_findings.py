@@ -16,6 +16,7 @@ from chordnet.survey.findings import (
     DifferentBodies,
     Fact,
     Finding,
+    Insecure,
     JustStarted,
     LeftForGood,
     MoreLikeTheLast,
@@ -169,6 +170,7 @@ SENTENCES: list[tuple[Fact, str]] = [
         OnPurpose("frozen 3", "p2pnet chaos heal"),
         "on purpose, until p2pnet chaos heal: frozen 3",
     ),
+    (Insecure((1, "laptop"), "none", "insecure: who"), "insecure: who"),
 ]
 FACTS = [fact for fact, _ in SENTENCES]
 
