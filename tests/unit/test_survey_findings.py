@@ -16,6 +16,7 @@ from chordnet.survey.findings import (
     DifferentBodies,
     Fact,
     Finding,
+    Insecure,
     JustStarted,
     LeftForGood,
     MoreLikeTheLast,
@@ -164,6 +165,11 @@ SENTENCES: list[tuple[Fact, str]] = [
         OnPurpose("frozen 3", "p2pnet chaos heal"),
         "on purpose, until p2pnet chaos heal: frozen 3",
     ),
+    (
+        Insecure((1, 2, 3, 5, "laptop")),
+        "insecure: who reaches Node 1-3, 5, laptop may join, read and send (--insecure)",
+    ),
+    (Insecure(("laptop",)), "insecure: who reaches laptop may join, read and send (--insecure)"),
 ]
 FACTS = [fact for fact, _ in SENTENCES]
 

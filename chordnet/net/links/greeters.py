@@ -53,6 +53,7 @@ from chordnet.wire.greeting import (
     agreed_version,
     judge,
 )
+from chordnet.wire.trust.cookies import Shown
 
 
 class Peers(Sessions, Protocol):
@@ -71,7 +72,8 @@ class Clients(Sessions, Protocol):
     """Takes over connections on which a client has greeted."""
 
     def refuse(self, *, operates: bool = False) -> Refuse | None: ...
-    def attach(self, connection: Connection) -> Handler: ...
+    def attach(self, connection: Connection, shown: Shown | None) -> Handler:
+        """Take over; ``shown`` is what the client has shown of its cookies."""
 
 
 Operates = Callable[[Connection, Hello], bool]
@@ -256,7 +258,7 @@ class Greeter:
         assert version is not None
         connection.send(Welcome(version, door.me, door.network, door.space.bits))
         if hello.role == CLIENT:
-            connection.handler = door.clients.attach(connection)
+            connection.handler = door.clients.attach(connection, hello.shown)
         else:
             assert hello.node is not None
             connection.handler = door.peers.attach(connection, hello.node, outgoing=False)
@@ -462,6 +464,6 @@ def peer_hello(me: NodeRef, network: str, bits: int) -> Hello:
     return Hello(MAGIC, VERSION, network, bits, PEER, me, OLDEST_VERSION)
 
 
-def client_hello(network: str) -> Hello:
+def client_hello(network: str, shown: Shown | None = None) -> Hello:
     """Return the greeting of a client, which fits any network when ``network`` is empty."""
-    return Hello(MAGIC, VERSION, network, 0, CLIENT, None, OLDEST_VERSION)
+    return Hello(MAGIC, VERSION, network, 0, CLIENT, None, OLDEST_VERSION, shown)

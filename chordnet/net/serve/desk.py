@@ -13,10 +13,12 @@ from collections.abc import Callable
 from chordnet.net.links.protocol import Connection
 from chordnet.net.links.trusting import still_trusted
 from chordnet.net.serve.clients import ClientSession
+from chordnet.net.serve.permissions import Permissions
 from chordnet.net.serve.seams import Node
 from chordnet.wire.codec import LONG_OF_CLIENTS
 from chordnet.wire.greeting import Refuse
 from chordnet.wire.parts import PartsRoom
+from chordnet.wire.trust.cookies import Shown
 
 SILENT_S = 1.0
 """How long a client may take for its first request before it gives way to another one."""
@@ -29,11 +31,18 @@ class ClientDesk:
 
     :param node: answers their requests.
     :param leave: makes the whole node leave in order and stop; calls back when it has left.
+    :param permissions: what each client may do.
     """
 
-    def __init__(self, node: Node, leave: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        leave: Callable[[Callable[[], None]], None],
+        permissions: Permissions | None = None,
+    ) -> None:
         self.node = node
         self.leave = leave
+        self._permissions = permissions or Permissions()
         self._sessions: dict[ClientSession, Connection] = {}
         """In the order in which they connected."""
         self._parts_room = PartsRoom(node.limits.parts_bytes, node.clock.seconds)
@@ -74,9 +83,13 @@ class ClientDesk:
         session.close("idle", "no request came for a while, and other clients are waiting")
         return True
 
-    def attach(self, connection: Connection) -> ClientSession:
-        """Take over a connection on which a client has greeted."""
-        session = ClientSession(self, connection)
+    def attach(self, connection: Connection, shown: Shown | None = None) -> ClientSession:
+        """Take over a connection on which a client has greeted.
+
+        :param shown: what it has shown of its cookies.
+        """
+        access = self._permissions.access(connection.subject, shown)
+        session = ClientSession(self, connection, access)
         self._sessions[session] = connection
         connection.accept_long(self._parts_room, LONG_OF_CLIENTS, session.crowded)
         return session
