@@ -43,6 +43,8 @@ if TYPE_CHECKING:
         LookupFailed,
         NoStore,
         NotInRing,
+        NotIssuer,
+        NotPermitted,
         Refused,
         RemoteProtocolError,
         StoreFailed,
@@ -103,8 +105,9 @@ _NAMES = {
     " Record RingChanged StatusChanged TraceKind Traced",
     "chordnet.core.base.errors": "BroadcastFailed Busy ChordnetError ConfigError Conflict"
     " ConnectFailed InvalidKey InvalidMessage InvalidValue LocalProtocolError LogFailed"
-    " LookupFailed NoStore NotInRing Refused RemoteProtocolError StoreFailed TimedOut Unavailable"
-    " Unconfirmed Untold WatchEnded",
+    " LookupFailed NoStore NotInRing NotIssuer NotPermitted Refused RemoteProtocolError StoreFailed"
+    " TimedOut"
+    " Unavailable Unconfirmed Untold WatchEnded",
     "chordnet.core.base.messages": "EdgeKind Hop MessageId NodeRef RingLabel Status",
     "chordnet.core.base.outcomes": "Entry Revision StaleEntry",
     "chordnet.net.handles.watching": "KeyWatch",
@@ -172,6 +175,8 @@ __all__ = [
     "NodeSignature",
     "NodeStatus",
     "NotInRing",
+    "NotIssuer",
+    "NotPermitted",
     "Order",
     "OrderedEntry",
     "OriginHistory",

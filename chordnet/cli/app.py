@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import attrs
@@ -42,6 +43,7 @@ COMMANDS = {
     ),
     "remove-node": _Entry("members", "remove_node", _NETWORK, "Take one node away."),
     "add-node": _Entry("members", "add_node", _NETWORK, "Bring a node back, or add the next."),
+    "networks": _Entry("status", "networks", _NETWORK, "The networks that are kept here."),
     "chaos": _Entry("chaos", "chaos", _NETWORK, "Kill, freeze, part or slow down; and heal."),
     "send-message": _Entry("messages", "send_message", _MESSAGES, "Broadcast one phrase."),
     "get-messages": _Entry("messages", "get_messages", _MESSAGES, "Messages and their routes."),
@@ -54,6 +56,7 @@ COMMANDS = {
     "explain-key": _Entry("explain", "explain_key", _KEYS, "Where a key lives.", "store"),
     "invite": _Entry("invite", "invite", _MEMBERS, "Let somebody else in.", "trust"),
     "join": _Entry("join", "join", _MEMBERS, "Become a client of a secured network.", "trust"),
+    "renew": _Entry("renew", "renew", _MEMBERS, "Renew a client's certificate.", "trust"),
     "certificates": _Entry(
         "certificates", "certificates", _MEMBERS, "Who is certified, and until when.", "trust"
     ),
@@ -101,8 +104,10 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = get_close_matches(args[0], COMMANDS, 3)
             known = ", ".join(COMMANDS)
-            raise click.UsageError(f"there is no command '{args[0]}'; there are {known}", ctx)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"there are {known}"
+            raise click.UsageError(f"there is no command '{args[0]}'; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

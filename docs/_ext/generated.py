@@ -25,7 +25,7 @@ from chordnet.settings import CONFIG, OPTIONS, NodeSettings
 from chordnet.sources import PREFIXES
 
 _ROLE = re.compile(r":[a-z]+:`~?([^`]+)`")
-_OPTION = re.compile(r"(?<![`\w-])--[a-z][a-z-]*")
+_OPTION = re.compile(r"(?<![`\w-])--[a-z][a-z-]*(?=[^`]*(?:`[^`]*`[^`]*)*$)")
 _SECTION = re.compile(r"# -- (.+?) -+$")
 _WIDTH = {"help_option_names": ["-h", "--help"], "terminal_width": 78}
 

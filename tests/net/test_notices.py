@@ -14,11 +14,13 @@ from chordnet.core.base.effects import (
     PeerDied,
     PeersKnown,
     RingChanged,
+    SealRefused,
     StatusChanged,
     Traced,
     TraceKind,
 )
 from chordnet.core.base.messages import MessageId, NodeRef, Status, contact
+from chordnet.core.base.outcomes import Fault
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
@@ -84,6 +86,26 @@ class LogTests(NoticesCase):
             ],
         )
 
+    def test_a_node_that_other_machines_do_not_reach_says_once_that_its_ring_extends_to_them(self):
+        here = node_ref("here", "127.0.0.1:7002")
+        for own, warned in (("127.0.0.1:7001", True), ("10.0.0.1:7001", False)):
+            self.lines.clear()
+            notices = Notices(
+                node_ref("me", own), turn=self.turn, journal=self.journal, hooks=self.hooks,
+                traces=self.traces, keep_peers=self.kept.append, wall=lambda: 1000.5,
+            )  # fmt: skip
+            for before, after in ((None, here), (here, ONE), (TWO, THREE)):
+                notices.ring_changed(RingChanged(before, [after], None))
+            line = (
+                "warn",
+                (
+                    "me: n2 is at 10.0.0.2:7001, and other machines do not reach this node at"
+                    " 127.0.0.1:7001: have it listen for them, with an identity or with --insecure"
+                ),
+            )
+            self.assertEqual(self.lines.count(line), int(warned))
+            self.assertEqual(len([each for each in self.lines if each[0] == "warn"]), int(warned))
+
     def test_a_death_and_a_departure_are_told_apart_and_who_has_no_name_is_named_by_address(self):
         self.notices.peer_died(PeerDied(ONE))
         self.notices.peer_died(PeerDied(ONE, left=True))
@@ -108,6 +130,17 @@ class LogTests(NoticesCase):
             ],
         )
         self.assertEqual(self.journal.counters.number(NetMetric.MISBEHAVED), 2)
+
+    def test_a_seal_that_is_refused_without_blame_is_one_line_that_names_origin_and_sender(self):
+        fault = Fault.SEAL_REVOKED
+        self.notices.seal_refused(SealRefused(ONE, ID, fault))
+        origin = ID.origin.hex()[:16]
+        line = (
+            f"me: a message of {origin}, passed on by n2, was not recorded: its origin's"
+            " certificate is revoked"
+        )
+        self.assertEqual(self.lines, [("warn", line)])
+        self.assertEqual(self.journal.counters.number(NetMetric.SEALS_TOLD), 1)
 
     def test_what_befell_a_broadcast_is_counted_by_kind_and_kept_with_its_time(self):
         self.notices.traced(Traced(ID, 1, TraceKind.LOST_CHILD, TWO))

@@ -89,6 +89,14 @@ class SealTests(SealedRing):
             self.assertEqual((record.proof.first, record.proof.count), (1, 1))
             self.assertTrue(record.proof.chain)
 
+    def test_all_messages_of_an_origin_share_its_certificates_in_memory(self):
+        for body in ("apple", "pear"):
+            self.send(body)
+        one, two = [record.proof for record in self.liar.records]
+        assert one is not None
+        assert two is not None
+        self.assertIs(one.chain, two.chain)
+
     def test_a_message_in_anothers_name_is_not_recorded_and_its_sender_is_blamed(self):
         first = self.next_id()
         self.say(self.bcast(first, b"forged", self.forged(first, b"forged")))

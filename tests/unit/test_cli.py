@@ -76,7 +76,7 @@ class HelpTests(CommandCase):
             "get": " NODE KEY", "delete": " NODE KEY", "watch": " NODE KEY", "keys": " NODE",
             "logs": " NODE", "replay": " FILE...",
             "check-history": " FILE", "explain-key": " KEY", "store": " [COMMAND]",
-            "lab": " [NAME]",
+            "lab": " [NAME]", "join": " TOKEN", "renew": " DIR", "revoke": " [NAME]",
         }  # fmt: skip
         for name in COMMANDS:
             first = self.p2pnet(name, "--help")[1].splitlines()[0]
@@ -116,10 +116,13 @@ class HelpTests(CommandCase):
                 "Start here": ["demo"],
                 "Network": [
                     "start-network", "stop-network", "restart-network", "remove-node",
-                    "add-node", "chaos",
+                    "add-node", "networks", "chaos",
                 ],
                 "Messages": ["send-message", "get-messages"],
                 "Keys": ["put", "get", "delete", "watch", "keys", "store", "explain-key"],
+                "Members of a secured network": [
+                    "invite", "join", "renew", "certificates", "revoke", "rotate-authority",
+                ],
                 "Look inside": [
                     "status", "doctor", "ring", "explain", "trace", "lookup", "logs", "replay",
                     "check-history",
@@ -162,7 +165,7 @@ class HelpTests(CommandCase):
 
 class WordTests(CommandCase):
     def test_an_unknown_command_is_told_the_commands(self) -> None:
-        self.assertIn("start-network", self.refused("dance"))
+        self.assertIn("start-network", self.refused("zzz"))
 
     def test_a_node_is_told_the_range(self) -> None:
         NetworkHome(self.root, "default").save(network(16))

@@ -29,6 +29,8 @@ from chordnet.cli.lab import check_history, lab, replay, simulate
 from chordnet.cli.store import backup, group, keys, operate, standing
 from chordnet.cli.store.explain import Explained, Looked
 from chordnet.cli.store.explain import explained_json as explained_key_json
+from chordnet.cli.trust import certificates as certificates_command
+from chordnet.cli.trust import invite, join, renew, revoke, rotate
 from chordnet.core.base import config
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import NodeRef
@@ -53,6 +55,7 @@ from chordnet.judge.store.anomalies import (
 )
 from chordnet.net.base import limits
 from chordnet.net.base.metrics import METRICS
+from chordnet.net.enrol.joining import Member, Told
 from chordnet.record import recording
 from chordnet.record.replay import Difference, Moment, Replay
 from chordnet.sim.measured import experiment
@@ -66,6 +69,7 @@ from chordnet.survey.histories import Comparison
 from chordnet.survey.observer import Snapshot
 from chordnet.survey.report import Report
 from chordnet.survey.store.merged import Slot
+from chordnet.survey.trust.seen import Certificates
 from chordnet.survey.verdict import Names
 from chordnet.testbed.actions import lifecycle as testbed
 from chordnet.testbed.actions.backup import Exported, Imported
@@ -74,9 +78,13 @@ from chordnet.testbed.actions.chaos import Acted, Part
 from chordnet.testbed.actions.operating import Aside, Begun, Rescue
 from chordnet.testbed.actions.restart import Restarted
 from chordnet.testbed.base.faults import Faults
+from chordnet.testbed.membership.inviting import Invited, Wanted
+from chordnet.testbed.membership.revoking import Revoked
+from chordnet.testbed.membership.rotating import Rotated
 from chordnet.wire.rpc import MessageRecord, NodeInfo, NodeStatus, Receipt, RouteHop, Written
 from chordnet.wire.stores import KeyMember, KeyMembers, SlotStanding, StoreStanding
-from tests.unit import tidy
+from tests.unit import tidy, wire_examples
+from tests.unit.trust_support import make_network
 from tests.unit.wire_examples import RECOVERY
 
 ROOT = Path(__file__).parents[2]
@@ -691,6 +699,25 @@ class Json(SynchronousTestCase):
 
     def test_the_json_of_a_copy_that_is_adopted_is_as_described(self):
         self.assertShape("store adopt-copy", operate.copy_json("default", 4, Path("there")))
+
+    def test_the_json_of_the_commands_about_members_is_as_described(self):
+        told = wire_examples.CERTIFICATES
+        seen = Certificates(self.names, {1: told}, {4: "silent"})
+        self.assertShape(
+            "certificates", certificates_command.certificates_json("default", seen, [])
+        )
+        made = Invited("chordnet1-x", 1.0, 1, ("h:1",))
+        self.assertShape("invite", invite.invited_json("default", Wanted(), made))
+        done = Revoked("berlin-1", 6, (1,), {5: "silent"}, None)
+        self.assertShape("revoke", revoke.revoked_json("default", done))
+        rotated = Rotated("49c4", True, (1,), {5: "silent"}, ())
+        self.assertShape("rotate-authority", rotate.rotated_json("default", rotated))
+        member = Member(
+            make_network()["one"], Path("there"), Told("default", 160, ["h:1"]), new=True
+        )
+        self.assertShape("join", join.joined_json(member))
+        found = renew.renewed_json(Path("there"), member.identity, renewed=True)
+        self.assertShape("renew", found)
 
     def test_the_json_of_send_is_as_described(self):
         receipt = Receipt("id", "apple", 2, 2, 1, 1, 0.1, False, [])

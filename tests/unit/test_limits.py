@@ -119,5 +119,6 @@ class PatienceTests(SynchronousTestCase):
                 "status": 2.0, "doctor": 30.0, "ring": 2.0, "explain": 5.0, "trace": 5.0,
                 "lookup": 15.0, "put": 10.0, "get": 10.0, "delete": 10.0,
                 "store": 5.0, "explain-key": 5.0, "keys": 10.0, "restart-network": 90.0,
+                "certificates": 5.0, "invite": 5.0, "revoke": 15.0, "rotate-authority": 120.0,
             },
         )  # fmt: skip

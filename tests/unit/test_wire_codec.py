@@ -11,6 +11,7 @@ from chordnet.core.base import messages as core
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.errors import LocalProtocolError, RemoteProtocolError
 from chordnet.wire import codec, greeting, rpc
+from chordnet.wire.trust.bundles import BundleMessage
 from tests.unit.wire_examples import EXAMPLES, NODE, reader_of
 
 
@@ -22,7 +23,7 @@ class RoundTripTests(SynchronousTestCase):
             self.assertEqual(reader_of(message)(frame[4:]), message)
 
     def test_the_examples_cover_every_message(self):
-        unions = (core.PeerMessage, rpc.ClientRequest, rpc.ServerReply)
+        unions = (core.PeerMessage, BundleMessage, rpc.ClientRequest, rpc.ServerReply)
         expected = {member for union in unions for member in union.__args__}
         expected |= {greeting.Hello, greeting.Welcome, greeting.Refuse, greeting.Bye}
         self.assertEqual({type(message) for message in EXAMPLES}, expected)

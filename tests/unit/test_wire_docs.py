@@ -30,7 +30,7 @@ BLOCKS = [bytes.fromhex(block) for block in re.findall(r"```text\n(.*?)```", PAG
 
 STRUCTS = [
     wire_examples.NODE, wire_examples.LABEL, wire_examples.ID, wire_examples.INFO,
-    wire_examples.RECEIPT, wire_examples.RECORD, wire_examples.STATUS,
+    wire_examples.RECEIPT, wire_examples.SHOWN, wire_examples.RECORD, wire_examples.STATUS,
     wire_examples.TRACE, wire_examples.TRACE.events[0], wire_examples.STATUS.fingers[0],
     wire_examples.RECORD.route[0], OriginState(b"", 1, []), Range(b"", 1, 1, 2),
     wire_examples.GAP, Detour(0, 1, []),
@@ -41,6 +41,7 @@ STRUCTS = [
     wire_examples.KEY_MEMBER, wire_examples.KEY_MEMBERS,
     wire_examples.REVISION, wire_examples.HELD, wire_examples.STALE,
     wire_examples.KEY_MEMBER, wire_examples.KEY_MEMBERS, wire_examples.RECOVERY,
+    wire_examples.CERTIFIED, wire_examples.CERTIFICATES,
     wire_examples.SEAL, wire_examples.PROOF, wire_examples.WITNESS,
     wire_examples.EVIDENCE, wire_examples.EVIDENCE.signatures[0],
 ]  # fmt: skip

@@ -10,6 +10,8 @@ from chordnet.core.base import messages as core
 from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
 from chordnet.wire import codec, greeting, orders, receipts, rpc, stores, watches
 from chordnet.wire.stores import HeldKey
+from chordnet.wire.trust import bundles, members
+from chordnet.wire.trust.cookies import Shown
 
 RAW = bytes(range(20))
 NODE = core.NodeRef(RAW, 1760000000000, "10.0.0.1:7001", "Node 1")
@@ -57,7 +59,10 @@ KEY_MEMBER = stores.KeyMember(
 )
 KEY_MEMBERS = stores.KeyMembers(63, 1, 4, [KEY_MEMBER])
 
+SHOWN = Shown(1760000000, 7001, [bytes(32)])
+
 GREETINGS: list[Any] = [
+    greeting.Hello("chordnet", 1, "", 0, "client", None, 0, SHOWN),
     greeting.Hello("chordnet", 1, "default", 160, "peer", NODE, 1),
     greeting.Hello("chordnet", 1, "", 0, "client"),
     greeting.Welcome(1, NODE, "default", 160),
@@ -96,6 +101,17 @@ PEER_MESSAGES: list[Any] = [
     core.MarkedCovered(ID, RAW, 4, 3, 2, True, [OTHER], 0, 0, [WITNESS]),
     core.MarkedCaught(ID, 1760000000.5, [core.Hop(RAW, "Node 1", 0)], b"apple", PROOF),
 ]
+BETWEEN_SECURED: list[Any] = [
+    bundles.BundleVersion(3),
+    bundles.BundleText(4, b"signed"),
+]
+CERTIFIED = members.Certified(
+    "Node 1", "peer", "6b0c8f5f0de9ea98534f4629d463d0e4e0e1", 1760000000.0, 1762592000.0, "Node 2"
+)
+CERTIFICATES = members.NodeCertificates(
+    "0f" * 16, CERTIFIED, 1761300000.0, "", 3, ["49c4de0940679405"], "49c4de0940679405",
+    ["berlin-1"], ["Node 1", "Node 2"], 1791600000.0, 1, [CERTIFIED], 1760000001.5,
+)  # fmt: skip
 REVISION = Revision(6, b"green", 1760000060.5, (4, 5))
 REMOVED = Revision(7, None)
 HELD = HeldKey("config", 7, 5, None, 63)
@@ -129,6 +145,11 @@ REQUESTS: list[Any] = [
     orders.RecoverSlots(18, [63, 107], True, 5.0),
     orders.BeginStore(19, ["Node 1", "Node 2", "Node 3"]),
     orders.SetStoreAside(20, "3f9c12d0"),
+    members.Invite(21, "peer", "berlin-1", "", 1, 3600.0),
+    members.GetCertificates(22),
+    members.GiveBundle(23, b"signed"),
+    members.AskIssuerKey(24),
+    members.CertifyIssuer(25, b"certificate"),
 ]
 REPLIES: list[Any] = [
     rpc.Sent(1, RECEIPT),
@@ -155,9 +176,14 @@ REPLIES: list[Any] = [
     watches.StaleReply(11, STALE),
     orders.RecoveryReply(18, [RECOVERY]),
     orders.AsideReply(20, "/state/store-aside-3f9c12d0"),
+    members.InviteReply(21, "chordnet1-abc", 1760003600.0),
+    members.CertificatesReply(22, CERTIFICATES),
+    members.BundleReply(23, 4),
+    members.IssuerKeyReply(24, b"request"),
+    members.IssuerReply(25, 1791600000.0),
     rpc.Sent(1, msgspec.structs.replace(RECEIPT, named=["Node 1"], evidence=EVIDENCE)),
 ]
-EXAMPLES = [*GREETINGS, *PEER_MESSAGES, *REQUESTS, *REPLIES]
+EXAMPLES = [*GREETINGS, *PEER_MESSAGES, *BETWEEN_SECURED, *REQUESTS, *REPLIES]
 
 
 def reader_of(message: Any) -> Any:

@@ -174,19 +174,26 @@ def node_argument(*, required: bool = True) -> Callable[[F], F]:
     return click.argument("node", type=NodeType(), required=required, metavar=metavar)
 
 
+DEFAULT_NETWORK = "default"
+NETWORK_VARIABLE = "P2PNET_NETWORK"
+"""The variable that names the network if no option does."""
+
+
 def network_option(function: F) -> F:
     """Add ``--network NAME``."""
-    return network_named("default", "Which network, where several run side by side.")(function)
+    text = "Which network, where several run side by side."
+    return network_named(DEFAULT_NETWORK, text, NETWORK_VARIABLE)(function)
 
 
-def network_named(default: str, text: str) -> Callable[[F], F]:
+def network_named(default: str, text: str, variable: str | None = None) -> Callable[[F], F]:
     """Add ``--network NAME`` with a default and a help of its own."""
     return click.option(
         "--network",
         type=NetworkType(),
         default=default,
+        envvar=variable,
         metavar="NAME",
-        help=f"{text}  [default: {default}]",
+        help=f"{text}  [default: {f'${variable} or ' if variable else ''}{default}]",
     )
 
 

@@ -380,6 +380,13 @@ class Broadcasts:
     def _again(self, cast: Cast, sender: NodeRef, message: Bcast) -> None:
         """Take a message that we have: from another parent, again, or for a wider range."""
         if not _carries(message, cast.bodies):
+            bodies = message.bodies
+            fault = Fault.NONE if bodies is None else self._reports.seals.read(message, bodies)[1]
+            if fault:
+                # The origin has not sent these bodies: it is no conflict, but a lie.
+                self._reports.refuse(sender, message, fault)
+                self._casts.finish(cast)
+                return
             self._reports.contradict(sender, message, conflict=1)
             self._casts.finish(cast)
             return

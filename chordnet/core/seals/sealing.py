@@ -130,7 +130,12 @@ class Seals:
         fault = notary.check(
             message.id.origin, seal.chain, seal.signature, text, message.created, live=True
         )
-        return Mark(seal, ask, tree), fault
+        if fault:
+            return None, fault
+        certificate = fingerprint(seal.chain)
+        # All messages of an origin share its certificates in memory.
+        shared = Seal(self._remember(certificate, seal.chain), seal.signature)
+        return Mark(shared, ask, tree, certificate=certificate), fault
 
     # ---- handed over ------------------------------------------------------------------------
 
@@ -153,20 +158,23 @@ class Seals:
             first.origin, chain, proof.signature, text, message.created, live=False
         )
         if not fault:
-            self._remember(proof.certificate, chain)
+            chain = self._remember(proof.certificate, chain)
         whole = Proof(
             proof.first, proof.count, proof.signature, proof.certificate, proof.path, chain
         )
         return whole, fault
 
-    def _remember(self, certificate: bytes, chain: list[bytes]) -> None:
-        if certificate in self._chains:
+    def _remember(self, certificate: bytes, chain: list[bytes]) -> list[bytes]:
+        """Remember a chain that was found right; return it, or the equal one remembered before."""
+        known = self._chains.get(certificate)
+        if known is not None:
             self._chains.move_to_end(certificate)
-            return
+            return known if known == chain else chain
         self._chains[certificate] = chain
         self._bytes += chain_bytes(chain)
         while len(self._chains) > MAX_CHAINS or self._bytes > MAX_CHAIN_BYTES:
             self._bytes -= chain_bytes(self._chains.popitem(last=False)[1])
+        return chain
 
     def refuse(self, sender: NodeRef, message_id: MessageId, fault: Fault) -> None:
         """Report a seal that is not accepted."""

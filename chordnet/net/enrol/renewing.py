@@ -72,7 +72,7 @@ class Renewal:
         self._share = rng.random()
         self._failures = 0
         self._timer: IDelayedCall | None = None
-        self._asking: Deferred[None] | None = None
+        self._asking: Deferred[Identity] | None = None
         self._read_at = self._stamp()
         self._looked_at = wall()
         self._stopped = False
@@ -162,7 +162,9 @@ class Renewal:
             if not why_renew(new, now, self._share):
                 self._given(new)
                 return
-        self._asking = self._ask().addCallbacks(self._given, self._not_given)
+        # It may be over before this returns, and then nothing is under way any more.
+        self._asking = asking = self._ask()
+        asking.addCallbacks(self._given, self._not_given)
 
     def _given(self, identity: Identity) -> None:
         self._asking = None

@@ -11,6 +11,9 @@ from chordnet.net.base.interfaces import MessageLog
 GIVE_BYTES = 512 * 1024
 GIVE_MESSAGES = 512
 """Bodies, in bytes, and messages that one answer gives to a node that lacks them."""
+_PROOF_BYTES = 128
+_HASH_BYTES = 32
+"""Bytes of a message's seal, and of each hash in it."""
 
 
 class Giving:
@@ -57,6 +60,8 @@ class Giving:
                 self._miss(asked, number, number + 1)
                 return len(self.lost) < MAX_RANGES
             self._room -= len(record.body)
+            if record.proof is not None:
+                self._room -= _PROOF_BYTES + _HASH_BYTES * len(record.proof.path)
             if self._room < 0:
                 return False
             self.found.append(record)

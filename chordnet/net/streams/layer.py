@@ -107,8 +107,15 @@ class SecureLayer(TwistedProtocol):
             self._say(self._end)
 
     def dataReceived(self, data: bytes) -> None:
-        inner = self._inner
+        inner, end = self._inner, self._end
         if inner is None or self._deaf:
+            return
+        if end is not None and inner.secured:  # on the way of every message
+            came = end.receive(data)
+            if came:
+                inner.dataReceived(came)
+            if end.pending or end.fault or end.ended:
+                self._go_on(end, inner)
             return
         if not self._heard:
             self._hear(data[0])
@@ -119,14 +126,18 @@ class SecureLayer(TwistedProtocol):
         end = self._end
         assert end is not None
         try:
+            # One turn, so that the greeting leaves together with the end of the handshake.
             with self._turn:
-                self._pass_on(end, inner, data)
-            # What this turn has written took it along.
-            if end.pending and self._inner is not None:
-                self._say(end)
+                came = end.receive(data)
+                if end.established:
+                    self.chain, self.application = end.chain(), end.application
+                    inner.handshaken()
+                if came and not self._deaf:
+                    inner.dataReceived(came)
         except Exception:  # noqa: BLE001 - logged with its traceback
-            self._turn.failed("what came through TLS")
+            self._turn.failed("a TLS handshake")
             inner.abort()
+        self._go_on(end, inner)
 
     def _hear(self, first: int) -> None:
         self._heard = True
@@ -136,13 +147,12 @@ class SecureLayer(TwistedProtocol):
         elif self._end is None:
             self._end = self._begin()
 
-    def _pass_on(self, end: TlsEnd, inner: Inner, data: bytes) -> None:
-        came = end.receive(data)
-        if end.established and not inner.secured:
-            self.chain, self.application = end.chain(), end.application
-            inner.handshaken()
-        if came and not self._deaf:
-            inner.dataReceived(came)
+    def _go_on(self, end: TlsEnd, inner: Inner) -> None:
+        """React to what TLS itself has brought."""
+        if end.pending and self._inner is not None:
+            self._say(end)
+        if self._inner is None:
+            return
         if end.fault:
             inner.broken(end.fault)
         elif end.ended:

@@ -148,6 +148,10 @@ def _context(application: str, identity: Identity | None) -> SSL.Context:
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     # A third of what an idle connection takes (20 kB), for 0.2 microseconds a message.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    # Of the three, the one that costs least for short messages comes first.
+    context.set_tls13_ciphersuites(
+        b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+    )
     context.set_alpn_protos([application.encode()])
     context.set_alpn_select_callback(_select)
     if identity is not None:

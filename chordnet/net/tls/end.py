@@ -41,8 +41,12 @@ class TlsEnd:
         "_empty",
         "_head",
         "_missing",
+        "_put",
+        "_recv",
+        "_send",
         "_server",
         "_ssl",
+        "_take",
         "ended",
         "established",
         "fault",
@@ -50,7 +54,10 @@ class TlsEnd:
     )
 
     def __init__(self, context: SSL.Context, *, server: bool) -> None:
-        self._ssl = SSL.Connection(context, None)
+        self._ssl = ssl = SSL.Connection(context, None)
+        # On the way of every message.
+        self._put, self._recv = ssl.bio_write, ssl.recv
+        self._send, self._take = ssl.send, ssl.bio_read
         self._server = server
         self._came = 0
         self._empty = 0
@@ -79,10 +86,28 @@ class TlsEnd:
 
         What was said before a :attr:`fault` is returned as well.
         """
-        if self.fault or self.ended or not data:
+        size = len(data)
+        begins = not self._missing and not self._head
+        if begins and size == _HEADER_BYTES + int.from_bytes(data[3:_HEADER_BYTES]):
+            whole = 1
+            # The usual case: one record, in one piece.
+            if self.established and not self._empty and not self.ended and not self.fault:
+                self._put(data)
+                try:
+                    return self._recv(size)
+                except SSL.Error as error:
+                    return self._nothing(error)
+        elif self.fault or self.ended or not data:
             return b""
-        whole = self._whole(data)
-        self._ssl.bio_write(data)
+        else:
+            whole = self._whole(data)
+        return self._receive(data, whole)
+
+    def _receive(self, data: bytes, whole: int) -> bytes:
+        """Take bytes that complete so many records."""
+        if self.fault or self.ended:
+            return b""
+        self._put(data)
         if self.established:
             return self._read(whole) if whole else b""
         self._came += len(data)
@@ -101,9 +126,6 @@ class TlsEnd:
         OpenSSL is only asked when there is something new to read: an answer that there is not costs
         as much as a short message.
         """
-        begins = not self._missing and not self._head
-        if begins and len(data) == _HEADER_BYTES + int.from_bytes(data[3:_HEADER_BYTES]):
-            return 1  # the usual case: one record, in one piece
         whole, position, end = 0, 0, len(data)
         while position < end:
             if self._missing:
@@ -135,24 +157,28 @@ class TlsEnd:
         return self.established
 
     def _read(self, whole: int) -> bytes:
+        """Return what the next records say, of which so many have come."""
         pieces = []
         try:
             for _ in range(whole):
-                pieces.append(self._ssl.recv(PLAIN_BYTES))  # noqa: PERF401 - those before an error
-        except SSL.WantReadError:
-            pass
-        except SSL.ZeroReturnError:
-            self.ended = True
+                pieces.append(self._recv(PLAIN_BYTES))  # noqa: PERF401 - those before an error
         except SSL.Error as error:
-            self.pending = True
-            self.fault = f"TLS failed: {_words(error)}"
-        empty = whole - len(pieces)
-        if empty:
-            self.pending = True
-        self._empty = max(0, self._empty + empty - len(pieces))
-        if self._empty > EMPTY_RECORDS and not self.fault:
-            self.fault = "too many TLS records came that carry nothing"
+            self._nothing(error, whole - len(pieces))
+        self._empty = max(0, self._empty - len(pieces))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _nothing(self, error: SSL.Error, records: int = 1) -> bytes:
+        """Note that so many records did not say anything."""
+        self.pending = True
+        if isinstance(error, SSL.WantReadError):
+            self._empty += records
+            if self._empty > EMPTY_RECORDS:
+                self.fault = "too many TLS records came that carry nothing"
+        elif isinstance(error, SSL.ZeroReturnError):
+            self.ended = True
+        else:
+            self.fault = f"TLS failed: {_words(error)}"
+        return b""
 
     # -- what goes -------------------------------------------------------------------------------
 
@@ -166,8 +192,10 @@ class TlsEnd:
         self.pending = False
         size = len(data)
         if size <= PLAIN_BYTES:
-            self._ssl.sendall(data)
-            return self._waiting(size)
+            self._send(data)
+            room = size + _ROOM
+            data = self._take(room)
+            return data if len(data) < room else data + self._waiting(0)
         pieces = []
         with memoryview(data) as view:
             for start in range(0, size, _SLICE):
@@ -192,11 +220,11 @@ class TlsEnd:
 
     def _waiting(self, size: int) -> bytes:
         """Return all that waits to be sent, probably the records of ``size`` bytes."""
-        room = size + _OVERHEAD * (size // PLAIN_BYTES + 1) + _HANDSHAKE_ROOM
+        room = size + _OVERHEAD * (size // PLAIN_BYTES) + _ROOM
         pieces = []
         try:
             while True:
-                pieces.append(self._ssl.bio_read(room))
+                pieces.append(self._take(room))
                 if len(pieces[-1]) < room:
                     break
         except SSL.WantReadError:
@@ -230,7 +258,8 @@ class TlsEnd:
         return self._ssl.export_keying_material(label, size, context)
 
 
-_HANDSHAKE_ROOM = 512
+_ROOM = _OVERHEAD + 512
+"""Bytes that a record takes besides what it carries, and that TLS itself may have to say before."""
 
 
 def _der(certificate: crypto.X509) -> bytes:
