@@ -170,6 +170,7 @@ SENTENCES: list[tuple[Fact, str]] = [
         OnPurpose("frozen 3", "p2pnet chaos heal"),
         "on purpose, until p2pnet chaos heal: frozen 3",
     ),
+    (OfCertificates((4,), "clock", "Node 4: its clock"), "Node 4: its clock"),
     (Insecure((1, "laptop"), "none", "insecure: who"), "insecure: who"),
 ]
 FACTS = [fact for fact, _ in SENTENCES]
