@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         NoStore,
         NotInRing,
         NotIssuer,
+        NotPermitted,
         Refused,
         RemoteProtocolError,
         StoreFailed,
@@ -104,7 +105,8 @@ _NAMES = {
     " Record RingChanged StatusChanged TraceKind Traced",
     "chordnet.core.base.errors": "BroadcastFailed Busy ChordnetError ConfigError Conflict"
     " ConnectFailed InvalidKey InvalidMessage InvalidValue LocalProtocolError LogFailed"
-    " LookupFailed NoStore NotInRing NotIssuer Refused RemoteProtocolError StoreFailed TimedOut"
+    " LookupFailed NoStore NotInRing NotIssuer NotPermitted Refused RemoteProtocolError StoreFailed"
+    " TimedOut"
     " Unavailable Unconfirmed Untold WatchEnded",
     "chordnet.core.base.messages": "EdgeKind Hop MessageId NodeRef RingLabel Status",
     "chordnet.core.base.outcomes": "Entry Revision StaleEntry",
@@ -174,6 +176,7 @@ __all__ = [
     "NodeStatus",
     "NotInRing",
     "NotIssuer",
+    "NotPermitted",
     "Order",
     "OrderedEntry",
     "OriginHistory",

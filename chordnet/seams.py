@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, TypedDict
 
 import attrs
@@ -18,11 +19,13 @@ from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef
 from chordnet.core.node import real_node
 from chordnet.core.seals.notary import Notary
+from chordnet.home import COOKIE, make_cookie
 from chordnet.net.base.addresses import (
     Endpoints,
     advertised_address,
     checked_advertise,
     client_endpoint,
+    parse_address,
 )
 from chordnet.net.base.arguments import SETTING
 from chordnet.net.base.interfaces import (
@@ -68,6 +71,8 @@ class Seams:
     :param keys: reads and writes keys, instead of the node's own store.
     :param keeper: where the node's store keeps its part; None for a file in ``state_dir``, or for
         memory.
+    :param cookies: what a client may show besides the node's own cookie: other cookies, and files
+        with some, made if they are missing; the node does without one that cannot be.
     """
 
     rng: random.Random | None = None
@@ -78,6 +83,7 @@ class Seams:
     wall: Callable[[], float] = time.time
     keys: KeyStore | None = None
     keeper: StoreKeeper | None = None
+    cookies: Sequence[Path | bytes] = ()
 
 
 class Keywords(TypedDict, total=False):
@@ -96,6 +102,9 @@ class Keywords(TypedDict, total=False):
     config: ProtocolConfig | None
     rng: random.Random | None
     log: MessageLog | None
+    insecure: bool
+    cookie: str | os.PathLike[str] | None
+    operate_keys: str
     durability: Durability
     history_bytes: int
     history_s: float
@@ -111,6 +120,7 @@ class Keywords(TypedDict, total=False):
     http: str | None
     keys: KeyStore | None
     keeper: StoreKeeper | None
+    cookies: Sequence[Path | bytes]
 
 
 def with_keywords(
@@ -163,6 +173,44 @@ def name_of(settings: NodeSettings, credentials: Credentials | None) -> str | No
     return name
 
 
+def storage_of(
+    settings: NodeSettings, seams: Seams, journal: Journal, rng: random.Random
+) -> Storage:
+    """Return what keeps a node's files, not yet opened."""
+    return Storage(
+        settings.state_dir,
+        lambda text: journal.warn("{what}", what=text),
+        seams.wall,
+        seams.log,
+        settings.durability,
+        settings.history_bytes,
+        settings.history_s,
+        rng,
+        settings.store,
+        seams.keeper,
+    )
+
+
+def cookies_of(settings: NodeSettings, seams: Seams, journal: Journal) -> list[bytes]:
+    """Return the cookies of which a client shows one to operate the node.
+
+    :raises ConfigError: its own cookie cannot be read or made.
+    """
+    if settings.secured:  # there it is the certificate that counts
+        return []
+    cookies = []
+    if settings.cookie is not None:
+        cookies.append(make_cookie(Path(settings.cookie)))
+    elif settings.state_dir is not None:
+        cookies.append(make_cookie(Path(settings.state_dir) / COOKIE))
+    for each in seams.cookies:
+        try:
+            cookies.append(make_cookie(each) if isinstance(each, Path) else each)
+        except ConfigError as problem:
+            journal.warn("goes on without a cookie: {why}", why=str(problem))
+    return cookies
+
+
 @attrs.frozen
 class Maker:
     """Makes the node of each life of one service."""
@@ -193,21 +241,7 @@ class Maker:
         raw = space.raw(space.hash(name.encode()))
         me = NodeRef(raw, state.next_incarnation(), address, name)
         make_core = self.recorder or seams.core
-        shared = Shared(
-            reactor=self.reactor,
-            turn=Turn(self.reactor, partial(self.journal.failure, NetMetric.TURN_ERRORS)),
-            me=me,
-            network=settings.network,
-            space=space,
-            journal=self.journal,
-            limits=settings.limits,
-            frame_limit=frame_limit(settings.config.max_body_bytes),
-            rng=self.rng,
-            seconds=seams.seconds,
-            wall=seams.wall,
-            endpoints=seams.endpoints,
-            credentials=self.credentials,
-        )
+        shared = self._shared(host, me, space)
         core = make_core(settings.config, me, self.rng, *self._notary(shared))
         keeper, kept = self.storage.open_store()
         of_store = partial(settings.of_store, name)
@@ -225,6 +259,29 @@ class Maker:
                 seams.keys or StoreRunner(shared, keys, kept, keeper, node, anew=anew)
             ),
             membership=None if trusted is None else partial(membership_of, shared, trusted),
+        )
+
+    def _shared(self, host: IAddress, me: NodeRef, space: IdentifierSpace) -> Shared:
+        """Return what the parts of the node share."""
+        settings, seams = self.settings, self.seams
+        return Shared(
+            reactor=self.reactor,
+            turn=Turn(self.reactor, partial(self.journal.failure, NetMetric.TURN_ERRORS)),
+            me=me,
+            network=settings.network,
+            space=space,
+            journal=self.journal,
+            limits=settings.limits,
+            frame_limit=frame_limit(settings.config.max_body_bytes),
+            rng=self.rng,
+            seconds=seams.seconds,
+            wall=seams.wall,
+            endpoints=seams.endpoints,
+            credentials=self.credentials,
+            cookies=cookies_of(settings, seams, self.journal),
+            ports={getattr(host, "port", 0), parse_address(me.address)[1]},
+            operate_keys=settings.operate_keys,
+            security=settings.security(getattr(host, "host", None)),
         )
 
     def _notary(self, shared: Shared) -> list[Notary]:

@@ -35,13 +35,20 @@ from chordnet.net.handles.store_calls import StoreCalls
 from chordnet.net.links.listening import server_endpoint
 from chordnet.net.observe.hooks import Hooks, Subscription
 from chordnet.net.runtime.delivery import Delivery
-from chordnet.net.runtime.keeping import Storage
 from chordnet.net.runtime.lifetime import Lifetime
 from chordnet.net.runtime.node import LocalNode
 from chordnet.net.runtime.settling import Settling
 from chordnet.net.serve.reading import open_reader, trace_of
 from chordnet.net.tls.credentials import credentials_of
-from chordnet.seams import Keywords, Maker, Seams, name_of, recorder_of, with_keywords
+from chordnet.seams import (
+    Keywords,
+    Maker,
+    Seams,
+    name_of,
+    recorder_of,
+    storage_of,
+    with_keywords,
+)
 from chordnet.settings import NodeSettings
 from chordnet.web.opening import web_port
 from chordnet.wire.receipts import ReceiptKind
@@ -63,8 +70,8 @@ class ChordService(StoreCalls, MultiService):
 
     :param reactor: ``IReactorTCP`` and ``IReactorTime``.
     :param listen: where peers and clients connect: a server endpoint's description
-        (``"tcp:7001"``, ``"tcp:0:interface=127.0.0.1"``) or an ``IStreamServerEndpoint``; by
-        default the port of the settings, 7001.
+        (``"tcp:7001"``, ``"tcp:0:interface=192.0.2.7"``) or an ``IStreamServerEndpoint``; by
+        default the port of the settings, 7001. Without an interface it is this machine alone.
     :param peers: addresses of nodes to join through, ``"host:port"`` or ``"tcp:host:port"``.
     :param settings: the settings of the node; ``listen`` and ``peers`` given here override them.
     :param seams: parts that a test or an embedding program replaces.
@@ -95,7 +102,10 @@ class ChordService(StoreCalls, MultiService):
         - limits: what connections may cost.
         - leave_timeout_s: how long a stop waits for the ordered leave.
         - debug: log single messages too.
-        - rng, log, core, endpoints, seconds, wall, keys, keeper: see :class:`Seams`.
+        - insecure: let other machines reach the node although it has no identity.
+        - cookie: the file whose content a client shows to operate the node.
+        - operate_keys: keys that begin so are written by operators alone.
+        - rng, log, core, endpoints, seconds, wall, keys, keeper, cookies: see :class:`Seams`.
 
     :raises ConfigError: a setting is unusable; the text says which and what is accepted.
     """
@@ -126,7 +136,7 @@ class ChordService(StoreCalls, MultiService):
         self._recorder = recorder_of(settings, seams)
         self.credentials = credentials_of(settings.identity, seams.wall, peer=True)
         """What the node shows of itself, and whom it believes; None if it is not secured."""
-        listen = settings.listen if listen is None else listen
+        listen = settings.listening(listen)
         self._endpoint = server_endpoint(reactor, listen)
         self._listen_text = str(listen)
         name = name_of(settings, self.credentials)
@@ -135,18 +145,7 @@ class ChordService(StoreCalls, MultiService):
         self._hooks.on(Joined, lambda _effect: self._active.tell(None))
         self._hooks.on(StatusChanged, self._status_changed)
         self._leave_requested: Callable[[], object] = lambda: None
-        self._storage = Storage(
-            settings.state_dir,
-            lambda text: self.journal.warn("{what}", what=text),
-            seams.wall,
-            seams.log,
-            settings.durability,
-            settings.history_bytes,
-            settings.history_s,
-            self._rng,
-            settings.store,
-            seams.keeper,
-        )
+        self._storage = storage_of(settings, seams, self.journal, self._rng)
         self._begun, self._active = Waiters(), Waiters()
         self._settling = Settling(reactor, seams.seconds, self._running)
         # A life that has not begun: it has no node, and and startService replaces it.

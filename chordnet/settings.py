@@ -17,11 +17,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import attrs
 
 from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.errors import ConfigError
 from chordnet.core.store.base.founding import (
     MOST_FOUNDERS,
     MOST_REPLICAS,
@@ -46,7 +47,15 @@ from chordnet.kinds import (
     names,
     read_own_port,
 )
-from chordnet.net.base.addresses import checked_advertise, checked_name
+from chordnet.net.base.addresses import (
+    LOOPBACK,
+    checked_advertise,
+    checked_name,
+    confined,
+    is_loopback,
+    leads_anywhere,
+    parse_address,
+)
 from chordnet.net.base.arguments import SETTING
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.runtime.keeping import StoreChoice
@@ -55,10 +64,14 @@ from chordnet.storage.base.limits import HISTORY_BYTES, HISTORY_S
 from chordnet.storage.log.sqlite import Durability
 from chordnet.trust.identity import Identity
 
+T = TypeVar("T")
 SealChoice = Literal["always", "asked"]
 """Which messages are sealed in a network with certificates: all, or those of signed receipts."""
 
 DEFAULT_PORT = 7001
+EVERYWHERE = ("*", "auto", "")
+"""Names for all interfaces."""
+_WAYS = "--join TOKEN (from p2pnet invite) or --identity DIR"
 MAX_PEERS = 64
 
 
@@ -185,8 +198,15 @@ class NodeSettings:
         "interface",
         short="i",
         kind=Text(),
-        default_text="all interfaces",
+        default_text="127.0.0.1; all interfaces with an identity or --insecure",
         help="Address to listen on",
+    )
+    insecure: bool = option(
+        "insecure",
+        kind=Flag(),
+        default=False,
+        default_text="no",
+        help="Let others reach this node although it has no identity: anybody who can may join",
     )
     advertise: str | None = option(
         "advertise",
@@ -244,6 +264,21 @@ class NodeSettings:
         default_text="none",
         check=_check_path,
         help="Directory that keeps identity and messages over restarts",
+    )
+    cookie: str | os.PathLike[str] | None = option(
+        "cookie",
+        kind=Text(),
+        default_text="cookie in the state directory",
+        check=_check_path,
+        help="File whose content a client shows to operate this node; made if it is missing",
+    )
+    operate_keys: str = option(
+        "operate-keys",
+        kind=Text(),
+        default="",
+        default_text="none",
+        check=SETTING.text,
+        help="Keys that begin so are written by operators alone; the same at each node",
     )
     durability: Durability = option(
         "durability",
@@ -363,6 +398,44 @@ class NodeSettings:
         )
 
     @property
+    def secured(self) -> bool:
+        """Whether the node shows who it is, and asks others to."""
+        return self.identity is not None or self.join is not None
+
+    @property
+    def bound(self) -> str:
+        """The address to listen on, "" for all."""
+        if self.interface is None:
+            return "" if self.secured or self.insecure else LOOPBACK
+        return "" if self.interface in EVERYWHERE else self.interface
+
+    def security(self, host: str | None) -> str:
+        """Return who can reach the node, in one word, as its status says it.
+
+        :param host: what it listens on; None if that is no address of a machine.
+        :raises ConfigError: others could reach it, and it has no identity; or its peers could not.
+        """
+        here = host is None or is_loopback(host)
+        if not here and not self.secured and not self.insecure:
+            where = "all interfaces" if leads_anywhere(host) else host
+            raise ConfigError(
+                f"on {where} other machines reach this node, and it has no identity: give it one"
+                f" with {_WAYS}, or let anybody in with --insecure"
+            )
+        far = [peer for peer in self.peers if not is_loopback(parse_address(peer)[0])]
+        if here and host is not None and far and self.advertise is None:
+            ways = f"have it listen for others with {_WAYS}, or for anybody with --insecure"
+            if self.secured or self.insecure:
+                ways = "leave --interface out, or name one that others reach"
+            raise ConfigError(
+                f"the peer {far[0]} is on another machine, which does not reach this node on"
+                f" {host}: {ways}"
+            )
+        if self.secured:
+            return "secured"
+        return "loopback" if here else "insecure"
+
+    @property
     def web(self) -> tuple[str, int] | None:
         """The address and port of :attr:`http`."""
         return None if self.http is None else read_own_port("http", self.http)
@@ -370,12 +443,22 @@ class NodeSettings:
     @property
     def listen(self) -> str:
         """The server endpoint's description."""
-        return listen_description(self.port, self.interface)
+        return listen_description(self.port, self.bound)
+
+    def listening(self, told: T | str | None) -> T | str:
+        """Return what to listen on.
+
+        :param told: an endpoint, or its description: without an interface it means this machine
+            alone, unless the node may be reached by others. None: as the settings say.
+        """
+        if not isinstance(told, str):
+            return self.listen if told is None else told
+        return told if self.secured or self.insecure else confined(told)
 
 
 def listen_description(port: int, interface: str | None) -> str:
     """Return the endpoint description for a port on an interface; None for all interfaces."""
-    if not interface or interface in ("*", "auto"):
+    if not interface or interface in EVERYWHERE:
         return f"tcp:{port}"
     host = interface.strip("[]")
     kind = "tcp6" if ":" in host else "tcp"

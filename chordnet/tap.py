@@ -24,6 +24,7 @@ from twisted.python.usage import Options as TwistedOptions
 from twisted.python.usage import UsageError
 
 from chordnet.core.base.errors import ChordnetError, ConfigError
+from chordnet.home import COOKIE, home_directory
 from chordnet.kinds import Addresses, Flag
 from chordnet.net.links.listening import check_port
 from chordnet.service import ChordService
@@ -248,9 +249,10 @@ def makeService(options: Options) -> MultiService:
 
     try:
         settings = as_member(_as_visitor(options.settings, os.environ))
-        node = ChordService(reactor, settings=settings)
+        settings.security(settings.bound)
+        node = ChordService(reactor, settings=settings, cookies=_own_cookies(settings))
         if _starts_in_the_background(getattr(options, "parent", None)):
-            check_port(settings.port, settings.interface)
+            check_port(settings.port, settings.bound)
             node.check_storage()
     except ChordnetError as error:
         _refuse(str(error))
@@ -258,14 +260,24 @@ def makeService(options: Options) -> MultiService:
     return NodeProcess(node, reactor)
 
 
+def _own_cookies(settings: NodeSettings) -> list[Path]:
+    """Return the cookie that the user's programs share, for a node that is given none."""
+    if settings.cookie is not None:
+        return []
+    try:
+        return [home_directory(os.environ) / COOKIE]
+    except ConfigError:  # this user has no home directory
+        return []
+
+
 def _as_visitor(settings: NodeSettings, environ: Mapping[str, str]) -> NodeSettings:
     """Return the settings with an identity, if the node visits a secured network of this user's.
 
     :raises ChordnetError: no identity can be made for it.
     """
-    # One that is given founders belongs to a network that is being set up, such as p2pnet's.
+    # One that is given a cookie belongs to a network that p2pnet has started.
     given = settings.identity is not None or settings.join is not None
-    if given or settings.founders or not settings.peers:
+    if given or settings.cookie is not None or not settings.peers:
         return settings
     from chordnet.testbed.identities.visiting import (  # noqa: PLC0415 - few nodes are visitors
         visitor_identity,

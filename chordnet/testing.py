@@ -76,6 +76,7 @@ class MemoryNetwork:
     def service(self, address: str, peers: Sequence[str] = (), **options: Any) -> ChordService:
         """Return a service that listens at ``address`` in this network."""
         options.setdefault("rng", random.Random(address))
+        options.setdefault("insecure", True)  # nobody else is in this network
         return ChordService(
             self.clock,
             self.server(address),

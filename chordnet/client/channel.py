@@ -19,6 +19,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from chordnet.client.calls import Call, error_of
+from chordnet.client.cookies import Cookies
+from chordnet.client.identities import Identities
 from chordnet.core.base.errors import (
     Busy,
     ChordnetError,
@@ -37,7 +39,6 @@ from chordnet.net.base.turn import Turn
 from chordnet.net.links.dialler import Dial, DialSettings
 from chordnet.net.links.greeters import client_hello
 from chordnet.net.links.protocol import Connection
-from chordnet.net.tls.credentials import Credentials
 from chordnet.wire.codec import (
     LONG_LIMIT,
     LONG_OF_CLIENTS,
@@ -86,8 +87,8 @@ class Channel:
 
     :param addresses: ``host:port`` each; tried in this order, beginning with the last one used.
     :param network: the network's name; empty for any.
-    :param credentials: what the client shows of itself, and whom it believes; None for a network
-        that is not secured.
+    :param cookies: what is shown of them to each node.
+    :param identities: what the client shows of itself to a network that is secured.
     """
 
     def __init__(
@@ -97,15 +98,17 @@ class Channel:
         network: str,
         limits: NetworkLimits,
         endpoints: Endpoints,
-        credentials: Credentials | None = None,
+        cookies: Cookies,
+        identities: Identities,
     ) -> None:
         self._reactor = reactor
-        self._credentials = credentials
+        self._identities = identities
         self._addresses = tuple(addresses)
         self._at = 0
         self._network = network
         self._limits = limits
         self._endpoints = endpoints
+        self._cookies = cookies
         self._turn = Turn(reactor, _failed_inside)
         self._rid = 0
         self._waiting: dict[int, _Waiting] = {}
@@ -231,10 +234,10 @@ class Channel:
                 self._limits,
                 _LONGEST,
                 self._endpoints,
-                self._credentials,
+                self._identities.current(),
             ),
             address=self.address,
-            hello=client_hello(self._network),
+            hello=client_hello(self._network, self._cookies.shown(self.address)),
             greeted=self._greeted,
             failed=self._not_connected,
         )
@@ -255,8 +258,12 @@ class Channel:
         what = "refused this client" if refusal is not None else ""
         if refusal is None and fault is LinkFault.REJECTED:
             what = "is not trusted"
-        self._failures.append(_Attempt(self.address, text, what, refused=refusal is not None))
-        self._next()
+        again, why = self._identities.find(refusal)
+        if not again:
+            text = f"{text} ({why})" if why else text
+            refused = refusal is not None
+            self._failures.append(_Attempt(self.address, text, what, refused=refused))
+            self._next()
         self._go_on()
 
     def lost(self, session: _Session, reason: str, *, well: bool = False) -> None:
@@ -316,7 +323,10 @@ class Channel:
 
     def _answer(self, waiting: _Waiting, reply: ServerReply) -> None:
         if isinstance(reply, Failure):
-            waiting.answer.errback(error_of(reply))
+            error, session = error_of(reply), self._session
+            if session is not None and not session.connection.secured:
+                error = self._cookies.explained(error)
+            waiting.answer.errback(error)
         elif isinstance(reply, waiting.call.replies):
             value = waiting.call.value(reply)
             if isinstance(value, ChordnetError):

@@ -30,7 +30,9 @@ from chordnet.client.calls import (
     VACATE,
 )
 from chordnet.client.channel import Channel
+from chordnet.client.cookies import Cookies
 from chordnet.client.following import Following, Listing
+from chordnet.client.identities import Identities
 from chordnet.client.keys import KeyCalls
 from chordnet.client.membership import MembershipCalls
 from chordnet.client.pages import Pages
@@ -44,7 +46,6 @@ from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.handles.watching import KeyWatch
-from chordnet.net.tls.credentials import credentials_of
 from chordnet.trust.identity import Identity
 from chordnet.wire.keys import check_store_key
 from chordnet.wire.phrases import check_key, check_phrase
@@ -95,8 +96,10 @@ class P2PNetClient:
     :param limits: what the connection may cost.
     :param endpoints: makes the client endpoints that nodes are dialled with.
     :param history: records what is asked of keys, and what comes of it.
+    :param cookie: the file with the node's cookie, or its bytes, for calls that operate a node; by
+        default those in ``CHORDNET_HOME`` are shown to nodes of this machine.
     :param identity: the client's certificate and key, or the directory that they are in, for a
-        secured network.
+        secured network; by default those that ``CHORDNET_HOME`` has for it.
     :raises ConfigError: an address or another setting is unusable; the text says which.
     """
 
@@ -112,7 +115,8 @@ class P2PNetClient:
         limits: NetworkLimits | None = None,
         endpoints: Endpoints = client_endpoint,
         history: ClientHistory | None = None,
-        identity: str | os.PathLike[str] | Identity | None = None,
+        cookie: str | os.PathLike[str] | bytes | Cookies | None = None,
+        identity: str | os.PathLike[str] | Identity | Identities | None = None,
     ) -> None:
         addresses, reactor = _split((address, *more), reactor)
         SETTING.text("network", network)
@@ -122,19 +126,24 @@ class P2PNetClient:
         SETTING.methods("reactor", self._reactor, ("seconds", "callLater"), _EXAMPLE)
         SETTING.instance("limits", limits, NetworkLimits, optional=True)
         SETTING.instance("history", history, ClientHistory, optional=True)
-        SETTING.instance("identity", identity, str, os.PathLike, Identity, optional=True)
+        SETTING.instance("cookie", cookie, str, os.PathLike, bytes, Cookies, optional=True)
+        SETTING.instance(
+            "identity", identity, str, os.PathLike, Identity, Identities, optional=True
+        )
         self._timeout_s = timeout_s
         self._send_timeout_s = send_timeout_s
         self.addresses = tuple(addresses)
         """The addresses, ``host:port`` each, in the order in which they are tried."""
-        self._credentials = credentials_of(identity, time.time, peer=False)
+        cookies = cookie if isinstance(cookie, Cookies) else Cookies(cookie, network)
+        self._identities = identity if isinstance(identity, Identities) else Identities(identity)
         self._channel = Channel(
             self._reactor,
             addresses,
             network,
             limits or NetworkLimits(),
             endpoints,
-            self._credentials,
+            cookies,
+            self._identities,
         )
         self._keys = KeyCalls(self._channel, history)
         self.membership = MembershipCalls(self._channel, timeout_s)
@@ -185,12 +194,14 @@ class P2PNetClient:
         CALL.receipt(receipt, expect)
         timeout_s = self._send_timeout_s if wait else self._timeout_s
         answer = self._channel.ask(SEND, (body, wait, receipt, list(expect)), timeout_s)
-        if wait and receipt == "signed" and self._credentials is not None:
-            bundle = self._credentials.current().bundle
-            return answer.addCallback(
-                lambda found: checked(found or _taken(body), body, expect, bundle, time.time())
-            )
-        return answer.addCallback(lambda found: found or _taken(body))
+
+        def finished(found: Receipt | None) -> Receipt:
+            told, credentials = found or _taken(body), self._identities.current()
+            if not wait or receipt != "signed" or credentials is None:
+                return told
+            return checked(told, body, expect, credentials.current().bundle, time.time())
+
+        return answer.addCallback(finished)
 
     @refusing
     def get_messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:
@@ -357,7 +368,8 @@ class P2PNetClient:
         :param timeout_s: seconds that the node may take.
 
         Not done, and never will be: :class:`Conflict` (another version, see ``present``),
-        :class:`Unavailable`, :class:`NoStore`, :class:`NotInRing`, :class:`InvalidKey`,
+        :class:`Unavailable`, :class:`NoStore`, :class:`NotInRing`, :class:`NotPermitted`,
+        :class:`InvalidKey`,
         :class:`InvalidValue`, and what every call may fail with. Not known: :class:`Unconfirmed`,
         also if the answer of the node does not come, and :class:`Untold` when it is asked for again
         after that.

@@ -14,7 +14,7 @@ import attrs
 
 from chordnet.core.base import intervals
 from chordnet.judge.problems import Problem
-from chordnet.survey.conditions import Condition, Matter
+from chordnet.survey.conditions import Condition, Matter, slots_words
 from chordnet.survey.description import ranges
 from chordnet.survey.errors import command
 
@@ -393,63 +393,48 @@ class StoreStopped(_OfOne):
 
 
 @attrs.frozen
-class SlotsWithoutMajority:
+class _OfSlots:
+    """Something about slots of the store."""
+
+    slots: tuple[int, ...]
+    nodes: tuple[Ref, ...]
+    """The members that are the reason, or theirs."""
+    example: str
+    """What there is to say of the first."""
+
+    def details(self) -> dict[str, Any]:
+        return {"slots": list(self.slots)}
+
+
+@attrs.frozen
+class SlotsWithoutMajority(_OfSlots):
     """Slots whose keys can be neither read nor written."""
 
     kind: ClassVar[str] = "slots-without-majority"
-    slots: tuple[int, ...]
-    nodes: tuple[Ref, ...]
-    """The members that are missing."""
-    example: str
-    """What there is to say of the first."""
 
     def words(self) -> str:
         return slots_words(len(self.slots), "no majority", self.example)
 
-    def details(self) -> dict[str, Any]:
-        return {"slots": list(self.slots)}
-
 
 @attrs.frozen
-class SlotsNotInStep:
+class SlotsNotInStep(_OfSlots):
     """Slots that work and have not their full number of members, all up to date."""
 
     kind: ClassVar[str] = "slots-not-in-step"
-    slots: tuple[int, ...]
-    nodes: tuple[Ref, ...]
-    """The members that are the reason."""
-    example: str
 
     def words(self) -> str:
         return slots_words(len(self.slots), "not all their members in step", self.example)
 
-    def details(self) -> dict[str, Any]:
-        return {"slots": list(self.slots)}
-
 
 @attrs.frozen
-class SlotsElsewhere:
+class SlotsElsewhere(_OfSlots):
     """Slots in step that other nodes hold than those that are nearest to them."""
 
     kind: ClassVar[str] = "slots-elsewhere"
-    slots: tuple[int, ...]
-    nodes: tuple[Ref, ...]
-    """Their members."""
-    example: str
 
     def words(self) -> str:
         what = "other members than the nearest, and will move when the ring is quiet"
         return slots_words(len(self.slots), what, self.example)
-
-    def details(self) -> dict[str, Any]:
-        return {"slots": list(self.slots)}
-
-
-def slots_words(count: int, what: str, example: str) -> str:
-    """Return a line about some slots, with what there is to say of the first."""
-    if count == 1:
-        return example
-    return f"{count} slots of the store have {what}, the first: {example}"
 
 
 # ---- worth knowing, and no fault ------------------------------------------------------------
@@ -498,7 +483,7 @@ class OfCertificates:
     kind: ClassVar[str] = "certificates"
     nodes: tuple[Ref, ...]
     matter: str
-    """``renewal``, ``expiry``, ``issuers``, ``clock``, ``bundle`` or ``rotation``."""
+    """``renewal``, ``expiry``, ``issuers``, ``clock``, ``bundle``, ``rotation`` or ``none``."""
     text: str
 
     def words(self) -> str:
@@ -506,6 +491,13 @@ class OfCertificates:
 
     def details(self) -> dict[str, Any]:
         return {"matter": self.matter}
+
+
+@attrs.frozen
+class Insecure(OfCertificates):
+    """Nodes that other machines reach, and that ask nobody for a certificate."""
+
+    kind: ClassVar[str] = "insecure"
 
 
 @attrs.frozen
@@ -552,6 +544,7 @@ Fact: TypeAlias = (
     | Capped
     | OfCertificates
     | OnPurpose
+    | Insecure
 )
 """What was found. Each has a ``kind`` (a word that stays the same) and ``nodes`` (the one with the
 fault comes first), ``details()`` for programs and ``words()`` for people."""

@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from chordnet.judge.invariants import RingView, ideal_view, problems
 from chordnet.judge.problems import Problem, together
-from chordnet.survey.description import NetworkDescription
+from chordnet.survey.description import NetworkDescription, ranges
 from chordnet.survey.findings import (
     Fact,
+    Insecure,
     LeftForGood,
     NotInRing,
     OtherNetwork,
@@ -76,6 +77,24 @@ def ring_view(status: NodeStatus) -> RingView:
         successors=[int(node.id, 16) for node in status.successors],
         fingers={finger.index: int(finger.node.id, 16) for finger in status.fingers},
     )
+
+
+def insecure(snapshot: Snapshot, names: Names) -> list[Fact]:
+    """Return which nodes anybody can reach, as one fact; an empty list if there are none."""
+    guests = [each for each in snapshot.visitors.values() if isinstance(each, NodeStatus)]
+    found: list[Ref] = [n for n, each in snapshot.statuses.items() if _is_insecure(each)]
+    found += [names.ref(v.node.id, v.node.name) for v in guests if _is_insecure(v)]
+    if not found:
+        return []
+    numbers = [each for each in found if isinstance(each, int)]
+    who = [f"Node {ranges(numbers)}"] if numbers else []
+    who += [each for each in found if isinstance(each, str)]
+    text = f"insecure: who reaches {', '.join(who)} may join, read and send (--insecure)"
+    return [Insecure(tuple(found), "none", text)]
+
+
+def _is_insecure(status: NodeStatus) -> bool:
+    return status.security == "insecure"
 
 
 def ring_problems(

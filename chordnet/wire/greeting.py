@@ -22,6 +22,7 @@ import msgspec
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef, RingLabel
 from chordnet.core.base.naming import usable_address, usable_name
+from chordnet.wire.trust.cookies import Shown
 
 MAGIC = "chordnet"
 VERSION = 2
@@ -75,6 +76,8 @@ class Hello(_Greeting, frozen=True, tag=60):
     """The node that dials, if it is a peer."""
     oldest: int = 0
     """The oldest protocol version that the dialler speaks; 0 means ``version`` alone."""
+    shown: Shown | None = None
+    """What a client shows of its cookies, to operate the node."""
 
 
 class Welcome(_Greeting, frozen=True, tag=61):

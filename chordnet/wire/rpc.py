@@ -152,6 +152,9 @@ class NodeStatus(_Value, frozen=True):
     """Why it is seeking, superseded or failed, in words."""
     joined: bool = False
     """Whether both its neighbours have accepted it: every receipt of its ring counts it."""
+    security: str = ""
+    """``loopback``: only programs of its machine reach it; ``secured``: others show a certificate
+    of the network; ``insecure``: anybody can reach it. Empty if an older version does not say."""
 
 
 class TraceEvent(_Value, frozen=True):

@@ -160,6 +160,7 @@ _ROOMS: dict[str, Point] = {
     "kinds": (225, 275),
     "settings": (120, 320),
     "service": (330, 320),
+    "home": (480, 410),
     "client": (480, 320),
     "draw": (640, 320),
     "testbed": (640, 410),

@@ -2,7 +2,13 @@
 // node has recorded.
 //
 //     node client.mjs 127.0.0.1 7001 apple
+//
+// In a secured network it needs the directory of an identity as well, which p2pnet prints:
+//
+//     node client.mjs 127.0.0.1 7001 apple ~/.local/state/chordnet/networks/default/operator
+import fs from "node:fs";
 import net from "node:net";
+import tls from "node:tls";
 
 // --- MessagePack: the part of it that a client writes, and all that a node writes ---------------
 
@@ -90,10 +96,30 @@ async function* messages(socket) {
   }
 }
 
+// --- The connection: plain, or TLS in which both sides show a certificate of the network ----------
+
+function connect(host, port, identity) {
+  if (!identity) return net.connect({ host, port });
+  const pem = (name) => fs.readFileSync(`${identity}/${name}`);
+  return tls.connect({
+    host, port,
+    key: pem("key.pem"),
+    cert: pem("certificate.pem"),
+    ca: pem("roots.pem"), // of the network's authority; no other is believed
+    minVersion: "TLSv1.3",
+    ALPNProtocols: ["chordnet/1"],
+    // A certificate names a member instead of a host: chordnet://NETWORK/peer/NAME for a node.
+    checkServerIdentity: (_host, { subjectaltname = "" }) =>
+      /^URI:chordnet:\/\/[0-9a-f]{32}\/peer\//.test(subjectaltname)
+        ? undefined
+        : new Error(`this is no node: ${subjectaltname}`),
+  });
+}
+
 // --- The conversation: greet, send, ask, say goodbye ---------------------------------------------
 
-const [host, port, phrase] = process.argv.slice(2);
-const socket = net.connect({ host, port: Number(port) });
+const [host, port, phrase, identity] = process.argv.slice(2);
+const socket = connect(host, Number(port), identity);
 socket.write(frame([60, "chordnet", 2, "", 0, "client", null, 2])); // HELLO
 for await (const [tag, first, ...rest] of messages(socket)) {
   if (tag === 61) { // WELCOME: [version, node, network, bits]

@@ -147,9 +147,9 @@ def wait_for(first: Host, members: int, hosts: list[Host]) -> None:
     pytest.fail(f"{found} {[host.log.read_text() for host in hosts if host.log.exists()]}")
 
 
-def grow_old(host: Host, authority: Authority, days: float) -> None:
+def grow_old(host: Host, name: str, authority: Authority, days: float) -> None:
     """Let the certificate of a node that does not run be as old as if it had been off so long."""
-    directory = host.home / "identity"
+    directory = host.home / name / "identity"
     identity = Identity.load(directory)
     then = time.time() - days * DAY
     chain = authority.root.renew(identity.key.public_key(), identity.subject, then)
@@ -163,9 +163,7 @@ def test_two_hosts_join_a_third_with_one_command_each_and_come_back_after_a_long
     first.p2pnet("start-network", "--nodes", "3", "--advertise", first.address)
     for host, name in ((second, "berlin"), (third, "tokyo")):
         token = first.p2pnet("invite", "--name", name).strip()
-        host.start(
-            "--join", token, "--state-dir", str(host.home / "state"), "--identity", "identity"
-        )
+        host.start("--state-dir", name, "--join", token)
     wait_for(first, 5, hosts)
     assert first.json("send-message", "1", "apple")["recorded"] == 5
 
@@ -174,15 +172,8 @@ def test_two_hosts_join_a_third_with_one_command_each_and_come_back_after_a_long
     for days, fruit in ((8, "banana"), (37, "cherry")):
         third.stop()
         wait_for(first, 4, hosts)
-        grow_old(third, authority, days)
-        third.start(
-            "--identity",
-            "identity",
-            "--state-dir",
-            str(third.home / "state"),
-            "--peer",
-            f"{first.address}:7001",
-        )
+        grow_old(third, "tokyo", authority, days)
+        third.start("--state-dir", "tokyo", "--identity", "tokyo/identity")
         wait_for(first, 5, hosts)
         assert first.json("send-message", "2", fruit)["recorded"] == 5
     assert "cherry" in first.p2pnet("get-messages", "3")

@@ -21,7 +21,7 @@ from chordnet.tap import (
     _starts_in_the_background,
 )
 from chordnet.testing import FailingServer
-from tests.net.test_service import ServiceCase
+from tests.net.test_service import COOKIE, ServiceCase
 
 
 class FakeReactor:
@@ -68,7 +68,7 @@ class ProcessTests(ServiceCase):
         signal.signal(signal.SIGTERM, self.reactor.sigTerm)
 
     def process(self) -> NodeProcess:
-        node = self.network.service(self.address(1), name="Node 1")
+        node = self.network.service(self.address(1), name="Node 1", cookies=[COOKIE])
         self.services.append(node)
         process = NodeProcess(node, self.reactor)
         process.privilegedStartService()

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet import ChordService, P2PNetClient, P2PNetServer, p2pnetClient, p2pnetServer
+from chordnet.client.cookies import Cookies
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.effects import FingersChanged, PeerDied, RingChanged, Send, StatusChanged
 from chordnet.core.base.errors import (
@@ -40,6 +41,9 @@ def only(message_id: MessageId) -> Range:
     return Range(message_id.origin, message_id.incarnation, number, number + 1)
 
 
+COOKIE = b"whoever has this may operate the nodes"
+
+
 class ServiceCase(SynchronousTestCase):
     def setUp(self):
         self.clock = Clock()
@@ -61,8 +65,12 @@ class ServiceCase(SynchronousTestCase):
     def address(self, number: int) -> str:
         return f"10.0.0.{number}:7001"
 
+    def wall(self) -> float:
+        return self.network.wall + self.clock.seconds()
+
     def service(self, number: int, peers: tuple[int, ...] = (), **options) -> ChordService:
         options.setdefault("name", f"Node {number}")
+        options.setdefault("cookies", [COOKIE])
         service = self.network.service(
             self.address(number), [self.address(peer) for peer in peers], **options
         )
@@ -81,9 +89,14 @@ class ServiceCase(SynchronousTestCase):
 
     def client(self, number: int, **options) -> P2PNetClient:
         options.setdefault("endpoints", self.network.dialling_from("10.9.9.9:1"))
+        options.setdefault("cookie", Cookies(COOKIE, wall=self.wall))
         client = P2PNetClient(self.address(number), self.clock, **options)
         self.clients.append(client)
         return client
+
+    def guest(self) -> P2PNetClient:
+        """Return a client of the first node that may not operate it."""
+        return self.client(1, cookie=Cookies(b"of another node", wall=self.wall))
 
     def result(self, waiting: Deferred, seconds: float = 1.0):
         """Let time pass and return what the Deferred came to."""
@@ -537,9 +550,9 @@ class ClientTests(ServiceCase):
 
     def test_clients_are_limited(self):
         self.ring(1, limits=NetworkLimits(max_clients=2))
-        self.result(self.client(1).status())
-        self.result(self.client(1).status())
-        self.assertIn("as many clients", self.failure(self.client(1).status(), Refused))
+        self.result(self.guest().status())
+        self.result(self.guest().status())
+        self.assertIn("as many clients", self.failure(self.guest().status(), Refused))
 
     def test_clients_that_ask_nothing_give_way_to_one_that_asks(self):
         ring = self.ring(1, limits=NetworkLimits(max_clients=3))
@@ -552,9 +565,9 @@ class ClientTests(ServiceCase):
             protocol.makeConnection(transport)
             protocol.dataReceived(encode_frame(client_hello("")))
             strangers.append(transport)
-        self.assertIn("as many clients", self.failure(self.client(1).status(), Refused, 0.1))
+        self.assertIn("as many clients", self.failure(self.guest().status(), Refused, 0.1))
         self.network.run(1.0)
-        asking = [self.client(1) for _ in range(3)]
+        asking = [self.guest() for _ in range(3)]
         for client in asking:
             self.assertEqual(self.result(client.status(), 0.5).state, "active")
         self.assertFalse(any(transport.connected for transport in strangers))
@@ -562,13 +575,13 @@ class ClientTests(ServiceCase):
 
     def test_a_quiet_client_gives_way_and_may_come_back_and_one_that_follows_stays(self):
         ring = self.ring(1, limits=NetworkLimits(max_clients=2))
-        follower, quiet = self.client(1), self.client(1)
+        follower, quiet = self.guest(), self.client(1)
         heard = []
         follower.follow(heard.append)
         self.result(quiet.status())
-        self.assertIn("as many clients", self.failure(self.client(1).status(), Refused, 0.1))
+        self.assertIn("as many clients", self.failure(self.guest().status(), Refused, 0.1))
         self.network.run(5.0)
-        self.assertEqual(self.result(self.client(1).status()).state, "active")
+        self.assertEqual(self.result(self.guest().status()).state, "active")
         self.result(ring[0].broadcast("apple"))
         self.assertEqual([message.body for message in heard], ["apple"])
         self.network.run(5.0)
@@ -576,7 +589,7 @@ class ClientTests(ServiceCase):
 
     def test_an_idle_client_is_sent_away_and_may_come_back(self):
         self.ring(1, limits=NetworkLimits(idle_s=10))
-        client = self.client(1)
+        client = self.guest()
         self.result(client.status())
         self.network.run(25)
         self.assertEqual(self.network.connections, [])
@@ -589,7 +602,7 @@ class PagingTests(ServiceCase):
         bodies = [f"{n:04}" + "x" * 4000 for n in range(600)]
         for body in bodies:
             self.result(service.broadcast(body), 0.001)
-        client = self.client(1)
+        client = self.guest()
         everything = self.result(client.get_messages())
         self.assertEqual([m.body for m in everything], bodies)
         newest = self.result(client.get_messages(limit=300))

@@ -35,6 +35,7 @@ class SettingsTests(ServiceCase):
             "leave_timeout_s": 8.0, "debug": True, "core": lambda _config, me, _rng: None,
             "endpoints": lambda _reactor, _address, _timeout_s: None,
             "seconds": lambda: 1.0, "wall": lambda: 2.0, "keys": FakeStore(lambda: 2.0),
+            "insecure": True, "cookie": "file", "operate_keys": "ops/", "cookies": [b"some"],
             "founders": ("x", "y"), "store": "memory", "http": "9101",
             "keeper": MemoryStore(random.Random(1)),
         }  # fmt: skip
@@ -65,9 +66,14 @@ class SettingsTests(ServiceCase):
         self.assertEqual(service.settings.peers, ("b:2",))
 
     def test_a_service_listens_where_the_settings_say_unless_it_is_told(self):
+        here = ":interface=127.0.0.1"
         for words, options, expected in (
-            ((), {}, "tcp:7001"), ((), {"settings": NodeSettings(port=5)}, "tcp:5"),
-            (("tcp:6",), {"settings": NodeSettings(port=5)}, "tcp:6"),
+            ((), {}, f"tcp:7001{here}"), ((), {"settings": NodeSettings(port=5)}, f"tcp:5{here}"),
+            (("tcp:6",), {"settings": NodeSettings(port=5)}, f"tcp:6{here}"),
+            (("tcp:6",), {"insecure": True}, "tcp:6"),
+            (("tcp6:6",), {}, r"tcp6:6:interface=\:\:1"),
+            (("tcp:6:interface=10.0.0.1",), {}, "tcp:6:interface=10.0.0.1"),
+            (("unix:x",), {}, "unix:x"),
         ):  # fmt: skip
             self.assertEqual(ChordService(self.clock, *words, **options).journal.source, expected)
 

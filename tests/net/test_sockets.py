@@ -40,6 +40,9 @@ class Stranger(Protocol):
         self.ended.callback(None)
 
 
+COOKIE = b"whoever has this may operate the nodes"
+
+
 class SocketCase(TestCase):
     timeout = 60
 
@@ -55,7 +58,7 @@ class SocketCase(TestCase):
     async def service(self, name: str, *peers: ChordService, **options) -> ChordService:
         service = ChordService(
             reactor, options.pop("listen", LISTEN), [peer.address for peer in peers], name=name,
-            rng=random.Random(name), **options,
+            rng=random.Random(name), cookies=[COOKIE], **options,
         )  # fmt: skip
         service.startService()
         await service.started()
@@ -63,6 +66,7 @@ class SocketCase(TestCase):
         return service
 
     def client(self, service: ChordService, **options) -> P2PNetClient:
+        options.setdefault("cookie", COOKIE)
         client = P2PNetClient(service.address, reactor, **options)
         self.clients.append(client)
         return client

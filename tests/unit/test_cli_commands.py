@@ -528,6 +528,20 @@ class DoctorTests(WorldCase):
         self.printed("doctor", "--wait-converged", "--timeout", "6", status=1)
         self.assertLess(abs(self.world.clock.seconds() - 6.0), 1.0)
 
+    def test_nodes_that_anybody_reaches_are_told_of_and_no_fault(self) -> None:
+        self.everywhere()
+        nodes = self.world.nodes
+        for number in (1, 3):
+            told = msgspec.structs.replace(nodes.statuses[number], security="insecure")
+            nodes.statuses[number] = told
+        said = "insecure: who reaches Node 1, 3 may join, read and send (--insecure)"
+        self.assertIn(f"note: {said}", self.printed("doctor"))
+        self.assertIn(said, self.printed("status"))
+        found = self.document("doctor")["findings"]
+        self.assertEqual([(each["kind"], each["nodes"]) for each in found], [("insecure", [1, 3])])
+        seen = [node["security"] for node in self.document("status")["nodes"]]
+        self.assertEqual(seen[:3], ["insecure", "", "insecure"])
+
     def test_faults_that_are_in_force_are_noted(self) -> None:
         self.printed("chaos", "freeze", "3")
         out = self.printed("doctor", status=1)

@@ -299,7 +299,9 @@ class ProgramTests(SynchronousTestCase):
             self.assertRaises(ConfigError, NodeSettings, **wrong)
 
     def test_the_settings_say_where_to_listen(self):
-        self.assertEqual(NodeSettings().listen, "tcp:7001")
+        self.assertEqual(NodeSettings().listen, "tcp:7001:interface=127.0.0.1")
+        self.assertEqual(NodeSettings(insecure=True).listen, "tcp:7001")
+        self.assertEqual(NodeSettings(interface="*").listen, "tcp:7001")
         settings = NodeSettings(port=5, interface="10.0.0.1")
         self.assertEqual(settings.listen, listen_description(5, "10.0.0.1"))
 
@@ -321,15 +323,19 @@ class DeclaredTests(SynchronousTestCase):
         big = 1_099_511_627_776
         expected = {
             "port": ("p", Whole(0, 65_535), 7001, "7001"),
-            "interface": ("i", Text(), None, "all interfaces"),
+            "interface": (
+                "i", Text(), None, "127.0.0.1; all interfaces with an identity or --insecure",
+            ),
+            "insecure": ("", Flag(), False, "no"),
             "advertise": ("a", Text(), None, "worked out"),
             "peer": ("", Addresses(64), (), "none"),
             "name": ("n", Text(), None, "that of its identity, else its address"),
             "identity": ("", Text(), None, "none"),
-            "join": ("", Text(), None, "none"),
             "network": ("", Text(), "default", "default"),
             "bits": ("", Whole(3, 256), 160, "160"),
             "state-dir": ("s", Text(), None, "none"),
+            "cookie": ("", Text(), None, "cookie in the state directory"),
+            "operate-keys": ("", Text(), "", "none"),
             "durability": ("", OneOf(("process", "power")), "process", "process"),
             "history-bytes": ("", Whole(1, big), 67_108_864, "67108864"),
             "history-hours": ("", Whole(1, 1_048_576), 24, "24"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Coroutine
 from http.client import RemoteDisconnected
 from itertools import pairwise
@@ -331,14 +333,29 @@ class LogTests(Case):
 
 class StartTests(Case):
     def test_exactly_the_containers_that_were_asked_for_are_brought_up(self) -> None:
+        self.docker.add(1, 3)
         self.result(self.engine.start(self.described(), [3, 1]))
-        (words,) = self.programs.ran
-        self.assertEqual(
-            words[words.index("up") :],
-            ["up", "--detach", "--no-build", "--no-deps", "node-1", "node-3"],
-        )
+        made, words = self.programs.ran
+        for ran, how in ((made, "--no-start"), (words, "--detach")):
+            self.assertEqual(
+                ran[ran.index("up") :], ["up", how, "--no-build", "--no-deps", "node-1", "node-3"]
+            )
         self.assertEqual(words[words.index("--project-name") + 1], "chordnet-lab")
         self.assertEqual(words[words.index("--file") + 1], str(self.home.compose_path))
+
+    def test_each_node_of_a_network_without_identities_is_given_the_networks_cookie(self) -> None:
+        self.docker.add(1, 2)
+        self.result(self.engine.start(self.described(), [1, 2]))
+        for number in (1, 2):
+            ((path, archive),) = self.docker[number].unpacked
+            self.assertEqual(path, "/var/lib/chordnet")
+            with tarfile.open(fileobj=io.BytesIO(archive)) as unpacked:
+                (entry,) = unpacked.getmembers()
+                file = unpacked.extractfile(entry)
+                assert file is not None
+                self.assertEqual(file.read(), self.home.cookie_path.read_bytes())
+            self.assertEqual((entry.name, entry.mode, entry.uid), ("cookie", 0o600, 10001))
+        self.assertEqual(self.home.cookie_path.stat().st_mode & 0o777, 0o600)
 
     def test_containers_that_take_too_long_are_named(self) -> None:
         self.docker.add(1, 2, 3)
@@ -581,8 +598,9 @@ class AgainTests(Case):
     def test_a_start_that_fails_twice_is_tried_again(self) -> None:
         busy = Finished(1, "", "removal of container is in progress")
         self.programs.ends["up"] = [busy, busy]
+        self.docker.add(1)
         self.result(self.engine.start(self.described(), [1]))
-        self.assertEqual(self.programs.times("up"), 3)
+        self.assertEqual(self.programs.times("up"), 4)  # the last one starts what the third made
 
     def test_a_start_that_fails_each_time_says_what_compose_said_last(self) -> None:
         no = Finished(1, "", "no")

@@ -366,7 +366,7 @@ class ComposeTests(SynchronousTestCase):
                 "environment": {
                     "KEPT": "yes", "CHORDNET_NETWORK": "lab", "CHORDNET_NAME": "Node 3",
                     "CHORDNET_PORT": "8003", "CHORDNET_PEERS": "node-1:8001,node-2:8002",
-                    "CHORDNET_FOUNDERS": "Node 1,Node 2,Node 3",
+                    "CHORDNET_FOUNDERS": "Node 1,Node 2,Node 3", "CHORDNET_INSECURE": "yes",
                 },
                 "labels": labels, "mem_limit": "256m", "ports": ["127.0.0.1:8003:8003"],
                 "volumes": ["node-3:/var/lib/chordnet"], "pull_policy": "never",
@@ -386,8 +386,11 @@ class ComposeTests(SynchronousTestCase):
             compose_project(TEMPLATE, each, "/home", "lab")["services"]["node-3"]
             for each in (secured, plain)
         )
+        insecure = {"CHORDNET_INSECURE": "yes"}
         identity = {"CHORDNET_IDENTITY": "/var/lib/chordnet/identity"}
-        self.assertEqual(told["environment"], untold["environment"] | identity)
+        shared = told["environment"].items() & untold["environment"].items()
+        self.assertEqual(told["environment"], dict(shared) | identity)
+        self.assertEqual(untold["environment"], dict(shared) | insecure)
         self.assertEqual({**told, "environment": {}}, {**untold, "environment": {}})
 
     def test_a_service_that_is_no_node_has_no_number(self) -> None:

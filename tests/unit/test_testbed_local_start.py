@@ -58,7 +58,8 @@ class BirthTests(LocalCase):
         self.assertEqual(
             self.words(2),
             ["--nodaemon", "--pidfile=", "chordnode", "--network", "default", "--name", "Node 2",
-             "--interface", "127.0.0.1", "--port", "9002", "--state-dir",
+             "--interface", "127.0.0.1", "--port", "9002",
+             "--cookie", str(self.home.cookie_path), "--state-dir",
              str(self.home.node_directory(2) / "state"), *peers,
              "--founders", "Node 1,Node 2,Node 3"],
         )  # fmt: skip

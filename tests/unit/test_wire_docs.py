@@ -30,7 +30,7 @@ BLOCKS = [bytes.fromhex(block) for block in re.findall(r"```text\n(.*?)```", PAG
 
 STRUCTS = [
     wire_examples.NODE, wire_examples.LABEL, wire_examples.ID, wire_examples.INFO,
-    wire_examples.RECEIPT, wire_examples.RECORD, wire_examples.STATUS,
+    wire_examples.RECEIPT, wire_examples.SHOWN, wire_examples.RECORD, wire_examples.STATUS,
     wire_examples.TRACE, wire_examples.TRACE.events[0], wire_examples.STATUS.fingers[0],
     wire_examples.RECORD.route[0], OriginState(b"", 1, []), Range(b"", 1, 1, 2),
     wire_examples.GAP, Detour(0, 1, []),

@@ -63,6 +63,7 @@ _ARROWS = {
     "core.store.node net.base wire",
     "kinds": "core.base net.base",
     "healthcheck": "",
+    "home": "core.base storage.base",
     "recipes": "core.base wire",
     "sim.world": "core core.base core.seals judge",
     "sim.scenarios": "core.base core.kernel judge sim.world",
@@ -79,10 +80,10 @@ _ARROWS = {
     "survey.store": "core.base core.store.base survey wire",
     "survey.trust": "survey wire wire.trust",
     "draw": "core.base survey survey.store wire",
-    "testbed.base": "survey",
+    "testbed.base": "core.base home survey",
     "testbed.identities": "core.base survey testbed.base trust trust.base",
-    "testbed.engines": "core.base survey testbed.base testbed.identities",
-    "testbed.actions": "core.base survey survey.store testbed.base "
+    "testbed.engines": "core.base home survey testbed.base testbed.identities",
+    "testbed.actions": "core.base home survey survey.store testbed.base "
     "testbed.engines testbed.identities wire",
     "testbed.membership": "core.base survey survey.trust testbed.actions trust "
     "trust.base wire.trust",
@@ -91,8 +92,8 @@ _ARROWS = {
     "trust.base wire wire.trust",
     "net.enrol": "core.base net.base net.links net.streams net.tls trust "
     "trust.base wire wire.trust",
-    "net.serve": "core.base core.log net.base net.links net.observe wire "
-    "wire.trust",
+    "net.serve": "core.base core.log net.base net.links net.observe trust.base "
+    "wire wire.trust",
     "net.runtime": "core.base core.seals core.store.base core.store.begin "
     "net.base net.enrol net.links net.observe net.serve net.store net.tls record "
     "storage storage.base storage.log storage.store trust.base wire wire.trust",
@@ -100,19 +101,19 @@ _ARROWS = {
     "settings": "core.base core.store.base core.store.begin kinds net.base "
     "net.runtime storage.base storage.log trust",
     "sources": "core.base settings",
-    "seams": "core core.base core.seals net.base net.observe net.runtime "
+    "seams": "core core.base core.seals home net.base net.observe net.runtime "
     "net.store net.tls settings storage.log trust wire",
     "web": "core.base net.base net.runtime net.store wire",
     "service": "core.base net.base net.handles net.links net.observe "
     "net.runtime net.serve net.tls seams settings web wire",
-    "client": "core.base judge.store net.base net.handles net.links net.tls "
-    "trust trust.base wire wire.trust",
+    "client": "core.base home judge.store net.base net.handles net.links "
+    "net.tls trust trust.base wire wire.trust",
     "server": "service",
-    "tap": "core.base kinds net.enrol net.links service settings sources "
+    "tap": "core.base home kinds net.enrol net.links service settings sources "
     "testbed.identities",
     "testing": "core.base core.log net.base service",
     "cli.base": "client core.base draw survey testbed.actions testbed.base "
-    "testbed.engines trust wire",
+    "testbed.engines testbed.identities trust wire",
     "cli.commands": "cli.base draw judge survey survey.store survey.trust "
     "testbed.actions testbed.base wire",
     "cli.trust": "cli.base core.base draw net.enrol survey survey.trust "
@@ -185,15 +186,15 @@ METHODS = {
     "chordnet.core.log.ledger.Ledger": 27,
     "chordnet.net.links.protocol.Connection": 28,
     "chordnet.net.links.transport.PeerTransport": 39,
-    "chordnet.net.runtime.node.LocalNode": 32,
-    "chordnet.net.store.runner.StoreRunner": 26,
+    "chordnet.net.runtime.node.LocalNode": 33,
+    "chordnet.net.store.runner.StoreRunner": 25,
     "chordnet.service.ChordService": 30,
     "chordnet.sim.store.world.StoreWorld": 27,
     "chordnet.sim.world.network.Network": 38,
 }
 BODIES: dict[str, int] = {}
 PARAMETERS: dict[str, int] = {
-    "chordnet.client.client.P2PNetClient": 9,
+    "chordnet.client.client.P2PNetClient": 10,
 }
 # fmt: on
 

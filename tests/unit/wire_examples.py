@@ -11,6 +11,7 @@ from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
 from chordnet.wire import codec, greeting, orders, receipts, rpc, stores, watches
 from chordnet.wire.stores import HeldKey
 from chordnet.wire.trust import bundles, members
+from chordnet.wire.trust.cookies import Shown
 
 RAW = bytes(range(20))
 NODE = core.NodeRef(RAW, 1760000000000, "10.0.0.1:7001", "Node 1")
@@ -58,7 +59,10 @@ KEY_MEMBER = stores.KeyMember(
 )
 KEY_MEMBERS = stores.KeyMembers(63, 1, 4, [KEY_MEMBER])
 
+SHOWN = Shown(1760000000, 7001, [bytes(32)])
+
 GREETINGS: list[Any] = [
+    greeting.Hello("chordnet", 1, "", 0, "client", None, 0, SHOWN),
     greeting.Hello("chordnet", 1, "default", 160, "peer", NODE, 1),
     greeting.Hello("chordnet", 1, "", 0, "client"),
     greeting.Welcome(1, NODE, "default", 160),

@@ -21,6 +21,7 @@ from chordnet.survey.store.judging import store_notes, store_problems
 from chordnet.survey.store.merged import Store
 from chordnet.survey.trust.judging import certificate_notes, certificate_problems
 from chordnet.survey.trust.seen import Certificates, look_at_certificates
+from chordnet.survey.verdict import insecure
 from chordnet.survey.waiting import gather, pause
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.looking import look
@@ -113,6 +114,7 @@ async def examine(testbed: Testbed, *, wait: bool, timeout: float) -> Examinatio
             heal = testbed.command("chaos heal")
             faults = load_faults(testbed.home).with_running(report.running)
             notes = [Finding(OnPurpose(text, heal)) for text in faults.texts]
+            notes += map(Finding, insecure(report.snapshot, report.names))
             visitors = report.snapshot.visitors.values()
             store = await look_at_store(observer, network, report.snapshot.statuses, visitors)
             now, certified = time.time(), None

@@ -78,6 +78,10 @@ class InvalidValue(LocalProtocolError, ValueError):
     """A value must be bytes, at most 1,048,576 of them."""
 
 
+class NotPermitted(ChordnetError):
+    """This client may not do that at this node; the text says what it takes. Nothing was done."""
+
+
 class NoStore(LocalProtocolError):
     """The node keeps no store, so it cannot read or write a key; the text says how to begin one."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -21,6 +22,7 @@ from chordnet.net.base.interfaces import IReactor
 Endpoints = Callable[[IReactor, str, float], IStreamClientEndpoint]
 """What makes an endpoint from the reactor, an address, and a timeout in seconds."""
 
+LOOPBACK = "127.0.0.1"
 _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, never bound to
 # Documentation addresses (RFC 5737, RFC 3849): connecting a datagram socket to one sends nothing.
 _ELSEWHERE = {socket.AF_INET: ("192.0.2.1", 9), socket.AF_INET6: ("2001:db8::1", 9)}
@@ -60,6 +62,34 @@ def source_address(family: socket.AddressFamily) -> str | None:
     except OSError:
         return None
     return host if leads_here(host) else None
+
+
+def is_loopback(host: str) -> bool:
+    """Return True if only programs of this machine reach a node that listens on ``host``.
+
+    A name other than ``localhost`` counts as another machine's: it is not looked up.
+    """
+    if host == "localhost":
+        return True
+    try:
+        address = ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def confined(listen: str) -> str:
+    """Return a description that names no interface with that of this machine alone."""
+    kind, _colon, rest = listen.partition(":")
+    if kind not in ("tcp", "tcp4", "tcp6") or "interface=" in rest:
+        return listen
+    return rf"{listen}:interface=\:\:1" if kind == "tcp6" else f"{listen}:interface={LOOPBACK}"
+
+
+def leads_anywhere(host: str | None) -> bool:
+    """Return True if to listen on ``host`` is to listen on all interfaces."""
+    return host in _ANYWHERE
 
 
 def leads_here(host: str) -> bool:
@@ -119,11 +149,15 @@ def own_address(
 
 
 __all__ = [
+    "LOOPBACK",
     "advertised_address",
     "checked_advertise",
     "checked_name",
     "client_endpoint",
+    "confined",
     "format_address",
+    "is_loopback",
+    "leads_anywhere",
     "own_address",
     "parse_address",
 ]

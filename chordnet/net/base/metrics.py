@@ -91,6 +91,9 @@ class NetMetric(Declared):
 
     # -- clients -----------------------------------------------------------------------------
     REQUESTS = Metric("requests", "requests", "requests of clients")
+    NOT_PERMITTED = Metric(
+        "requests_not_permitted", "requests", "requests of clients that may not ask for this"
+    )
     CLIENT_VIOLATIONS = Metric(
         "client_violations", "connections", "connections closed because a client broke the format"
     )

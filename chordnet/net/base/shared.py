@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 import attrs
 
@@ -38,5 +38,13 @@ class Shared:
     wall: Callable[[], float] = time.time
     """Returns the wall clock in seconds since 1970."""
     endpoints: Endpoints = client_endpoint
+    cookies: Sequence[bytes] = ()
+    """Those of which a client shows one to operate the node."""
+    ports: Collection[int] = ()
+    """Where clients reach it."""
+    operate_keys: str = ""
+    """Keys that begin so are written by operators alone; empty for none."""
+    security: str = "loopback"
+    """Who can reach the node, as its status says: ``loopback``, ``insecure`` or ``secured``."""
     credentials: Credentials | None = None
     """What the node shows of itself, and whom it believes; None if it is not secured."""

@@ -38,6 +38,7 @@ from chordnet.net.links.trusting import (
 from chordnet.net.streams.layer import HANDSHAKE, SecureLayer
 from chordnet.net.tls.credentials import ENROLMENT
 from chordnet.trust.base.errors import Untrusted
+from chordnet.trust.base.subjects import Subject
 from chordnet.wire.codec import read_answer, read_hello, read_opening
 from chordnet.wire.greeting import (
     CLIENT,
@@ -53,6 +54,7 @@ from chordnet.wire.greeting import (
     agreed_version,
     judge,
 )
+from chordnet.wire.trust.cookies import Shown
 
 
 class Peers(Sessions, Protocol):
@@ -70,8 +72,11 @@ class Peers(Sessions, Protocol):
 class Clients(Sessions, Protocol):
     """Takes over connections on which a client has greeted."""
 
-    def refuse(self, *, operates: bool = False) -> Refuse | None: ...
-    def attach(self, connection: Connection) -> Handler: ...
+    def refuse(
+        self, *, operates: bool = False, subject: Subject | None = None
+    ) -> Refuse | None: ...
+    def attach(self, connection: Connection, shown: Shown | None) -> Handler:
+        """Take over; ``shown`` is what the client has shown of its cookies."""
 
 
 Operates = Callable[[Connection, Hello], bool]
@@ -155,7 +160,8 @@ class Door(ServerFactory):
         if refusal is not None:
             return refusal
         if hello.role == CLIENT:
-            return self.clients.refuse(operates=self._operates(connection, hello))
+            operates = self._operates(connection, hello)
+            return self.clients.refuse(operates=operates, subject=connection.subject)
         if hello.role == WHO:
             return None
         assert hello.node is not None
@@ -256,7 +262,7 @@ class Greeter:
         assert version is not None
         connection.send(Welcome(version, door.me, door.network, door.space.bits))
         if hello.role == CLIENT:
-            connection.handler = door.clients.attach(connection)
+            connection.handler = door.clients.attach(connection, hello.shown)
         else:
             assert hello.node is not None
             connection.handler = door.peers.attach(connection, hello.node, outgoing=False)
@@ -462,6 +468,6 @@ def peer_hello(me: NodeRef, network: str, bits: int) -> Hello:
     return Hello(MAGIC, VERSION, network, bits, PEER, me, OLDEST_VERSION)
 
 
-def client_hello(network: str) -> Hello:
+def client_hello(network: str, shown: Shown | None = None) -> Hello:
     """Return the greeting of a client, which fits any network when ``network`` is empty."""
-    return Hello(MAGIC, VERSION, network, 0, CLIENT, None, OLDEST_VERSION)
+    return Hello(MAGIC, VERSION, network, 0, CLIENT, None, OLDEST_VERSION, shown)

@@ -104,7 +104,7 @@ class Lifetime:
             self._port = port
             self._listening = None
             self.node = node = make(port.getHost(), state, log)
-            self.desk = ClientDesk(node, leave)
+            self.desk = ClientDesk(node, leave, node.permissions)
             self._entrance.door = node.door(self.desk)
             self._journal.info(
                 "listening as {address} in network {network}, identifier {id}",

@@ -81,6 +81,7 @@ from chordnet.net.runtime.history import History
 from chordnet.net.runtime.keeping import recent_messages
 from chordnet.net.runtime.receipts import asked
 from chordnet.net.runtime.runner import Runner, Surroundings
+from chordnet.net.serve.permissions import Permissions
 from chordnet.net.store.counts import held
 from chordnet.net.store.keys import NO_STORE, Keys
 from chordnet.net.store.orders import StoreOrders
@@ -198,10 +199,23 @@ class LocalNode:
         self.turn.join(self.history)
         return Surroundings(self.transport, self._performers(), self.history.rest)
 
+    @property
+    def permissions(self) -> Permissions:
+        """What decides what each client may do."""
+        shared = self._shared
+        return Permissions(shared.cookies, shared.ports, shared.wall)
+
     def door(self, clients: Clients) -> Door:
         """Return the factory for this node's listening port."""
         enrol = self.membership.desk.attend if self.membership is not None else None
-        return Door(self._shared, self.transport, clients, self.core.standing, enrol)
+        return Door(
+            self._shared,
+            self.transport,
+            clients,
+            self.core.standing,
+            enrol,
+            self.permissions.operates,
+        )
 
     def start(
         self, bootstrap: Sequence[str], known: Sequence[NodeRef], *, alone: bool = False
@@ -368,6 +382,7 @@ class LocalNode:
             counters=self.counters(),
             reason=self.reason,
             joined=self.active and self.core.has_joined,
+            security=self._shared.security,
         )
 
     def counters(self) -> dict[str, int]:

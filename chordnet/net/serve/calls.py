@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 
@@ -20,6 +20,7 @@ from chordnet.net.observe.accounts import history, trails
 from chordnet.net.serve import certificates
 from chordnet.net.serve.reading import ReceivedReader, position_of, trace_of
 from chordnet.net.serve.seams import Asker, Node
+from chordnet.trust.base.subjects import Role
 from chordnet.wire.orders import (
     AsideReply,
     BeginStore,
@@ -72,12 +73,6 @@ from chordnet.wire.trust.members import (
 )
 from chordnet.wire.watches import GetHeldKeys, HeldKeysReply, StaleReply, WatchKey
 
-Role = Literal["read", "send", "operate"]
-"""What a client must be allowed to do: see what the node sees, keys included; broadcast, and write
-keys; change the node itself.
-
-So far every client is allowed everything."""
-
 _ABOUT = 64
 """Bytes of a reply with a key's value, besides that."""
 
@@ -91,9 +86,12 @@ class Call:
     request: type
     handler: Handler
     role: Role
+    """What the client needs."""
     long: bool = False
     """The reply may be long: it is flushed before the next request is handled, so that a client
     that does not read its replies is noticed."""
+    doing: str = "asking this node"
+    """What it does, in words that a refusal and the log begin with."""
 
 
 # ---- handlers -------------------------------------------------------------------------------
@@ -174,7 +172,8 @@ def get_key(asker: Asker, request: GetKey) -> None:
 
 def write_key(asker: Asker, request: PutKey | DeleteKey) -> None:
     """Write or delete a key; the receipt is the reply."""
-    asker.later(request.rid, WrittenReply, asker.node.keys.ask, request)
+    ask = partial(asker.node.keys.ask, operates=asker.access.role.covers(Role.OPERATE))
+    asker.later(request.rid, WrittenReply, ask, request)
 
 
 def get_store_state(asker: Asker, request: GetStoreState) -> ServerReply:
@@ -256,34 +255,34 @@ def _span(node: Node, request: GetMessages | GetTrails) -> tuple[int, int]:
 # ---- the table ------------------------------------------------------------------------------
 
 CALLS = (
-    Call(SendMessage, send_message, "send"),
-    Call(GetMessages, get_messages, "read", long=True),
-    Call(Follow, follow, "read"),
-    Call(Unfollow, unfollow, "read"),
-    Call(GetStatus, get_status, "read"),
-    Call(Lookup, lookup, "read"),
-    Call(LeaveRing, leave_ring, "operate"),
-    Call(GetTrace, get_trace, "read"),
-    Call(GetHistory, get_history, "read", long=True),
-    Call(GetTrails, get_trails, "read", long=True),
-    Call(BeginRing, begin_ring, "operate"),
-    Call(GetKey, get_key, "read"),
-    Call(PutKey, write_key, "send"),
-    Call(DeleteKey, write_key, "send"),
-    Call(GetStoreState, get_store_state, "read", long=True),
-    Call(VacateSeats, vacate_seats, "operate"),
-    Call(CanStop, can_stop, "read"),
-    Call(InspectKey, inspect_key, "read"),
-    Call(GetMembers, get_members, "read", long=True),
-    Call(WatchKey, watch_key, "read"),
-    Call(GetHeldKeys, get_held_keys, "read", long=True),
-    Call(RecoverSlots, recover_slots, "operate"),
-    Call(BeginStore, begin_store, "operate"),
-    Call(SetStoreAside, set_store_aside, "operate"),
-    Call(Invite, certificates.invite, "operate"),
-    Call(GetCertificates, certificates.get_certificates, "read"),
-    Call(GiveBundle, certificates.give_bundle, "operate"),
-    Call(AskIssuerKey, certificates.ask_issuer_key, "operate"),
-    Call(CertifyIssuer, certificates.certify_issuer, "operate"),
+    Call(SendMessage, send_message, Role.SEND, doing="sending a message"),
+    Call(GetMessages, get_messages, Role.READ, long=True),
+    Call(Follow, follow, Role.READ),
+    Call(Unfollow, unfollow, Role.READ),
+    Call(GetStatus, get_status, Role.READ),
+    Call(Lookup, lookup, Role.READ),
+    Call(LeaveRing, leave_ring, Role.OPERATE, doing="making the node leave"),
+    Call(GetTrace, get_trace, Role.READ),
+    Call(GetHistory, get_history, Role.READ, long=True),
+    Call(GetTrails, get_trails, Role.READ, long=True),
+    Call(BeginRing, begin_ring, Role.OPERATE, doing="making the node create a ring"),
+    Call(GetKey, get_key, Role.READ),
+    Call(PutKey, write_key, Role.SEND, doing="writing a key"),
+    Call(DeleteKey, write_key, Role.SEND, doing="deleting a key"),
+    Call(GetStoreState, get_store_state, Role.READ, long=True),
+    Call(VacateSeats, vacate_seats, Role.OPERATE, doing="making the node give up its slots"),
+    Call(CanStop, can_stop, Role.READ),
+    Call(InspectKey, inspect_key, Role.READ),
+    Call(GetMembers, get_members, Role.READ, long=True),
+    Call(WatchKey, watch_key, Role.READ),
+    Call(GetHeldKeys, get_held_keys, Role.READ, long=True),
+    Call(RecoverSlots, recover_slots, Role.OPERATE, doing="recovering slots of the store"),
+    Call(BeginStore, begin_store, Role.OPERATE, doing="beginning a store"),
+    Call(SetStoreAside, set_store_aside, Role.OPERATE, doing="setting the node's store aside"),
+    Call(Invite, certificates.invite, Role.OPERATE, doing="inviting"),
+    Call(GetCertificates, certificates.get_certificates, Role.READ, long=True),
+    Call(GiveBundle, certificates.give_bundle, Role.OPERATE, doing="changing who is trusted"),
+    Call(AskIssuerKey, certificates.ask_issuer_key, Role.OPERATE, doing="making an issuer"),
+    Call(CertifyIssuer, certificates.certify_issuer, Role.OPERATE, doing="making an issuer"),
 )
 BY_REQUEST: dict[type, Call] = {call.request: call for call in CALLS}

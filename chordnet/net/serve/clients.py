@@ -13,22 +13,32 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
 
-from chordnet.core.base.errors import Busy, ChordnetError, Conflict, RemoteProtocolError
+from chordnet.core.base.errors import (
+    Busy,
+    ChordnetError,
+    Conflict,
+    NotPermitted,
+    RemoteProtocolError,
+)
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.links.protocol import Connection
+from chordnet.net.serve.audit import Audit
 from chordnet.net.serve.calls import BY_REQUEST
 from chordnet.net.serve.followings import Followings
+from chordnet.net.serve.permissions import Access
 from chordnet.net.serve.revisions import KeyWatches
 from chordnet.net.serve.seams import Node
 from chordnet.net.serve.watches import IdleWatch, ReadingWatch
+from chordnet.trust.base.subjects import Role
 from chordnet.wire.codec import encode_frame, read_request
 from chordnet.wire.greeting import Bye
 from chordnet.wire.rpc import (
     ClientRequest,
     ConflictReply,
+    DeleteKey,
     EntryReply,
-    Failure,
     GetKey,
+    PutKey,
     ServerReply,
     failure,
 )
@@ -50,8 +60,10 @@ class Desk(Protocol):
 class ClientSession:
     """Handles a connection whose other end has greeted as a client."""
 
-    def __init__(self, desk: Desk, connection: Connection) -> None:
+    def __init__(self, desk: Desk, connection: Connection, access: Access) -> None:
         self.node = desk.node
+        self.access = access
+        self._audit = Audit(self.node.journal, access.who, connection.peer_name)
         self.leave = desk.leave
         self.followings = Followings(self.node, connection)
         self.key_watches = KeyWatches(self.node, connection)
@@ -174,22 +186,37 @@ class ClientSession:
         self._begin(request)
 
     def _begin(self, request: ClientRequest) -> None:
+        call, rid = BY_REQUEST[type(request)], request.rid
         try:
-            call = BY_REQUEST[type(request)]
+            self.access.require(call.role, call.doing)
+            if call.role is Role.OPERATE or self._concerns_kept_keys(request):
+                self._audit.begins(request, call.doing)
             answer = call.handler(self, request)
+            if answer is None and call.role is Role.OPERATE:
+                self._audit.goes_on(rid)
             if answer is not None:
+                self._audit.ends(rid)
                 self._connection.send(answer)
                 if call.long:
                     self._connection.flush_now()
+        except NotPermitted as error:
+            self._audit.refused(rid, error)
+            self._connection.send(failure(rid, error))
         except ChordnetError as error:
-            self._connection.send(failure(request.rid, error))
+            self._audit.ends(rid, error)
+            self._connection.send(failure(rid, error))
         except Exception:  # noqa: BLE001 - logged with its traceback
             self.node.journal.failure(
                 NetMetric.REQUEST_ERRORS, "a client's request failed unexpectedly"
             )
-            self._connection.send(
-                Failure(request.rid, "ChordnetError", "an error inside the node; see its log")
-            )
+            broken = ChordnetError("an error inside the node; see its log")
+            self._audit.ends(rid, broken)
+            self._connection.send(failure(rid, broken))
+
+    def _concerns_kept_keys(self, request: ClientRequest) -> bool:
+        if not isinstance(request, PutKey | DeleteKey):
+            return False
+        return self.node.keys.are_kept_to_operators(request.key)
 
     def later(
         self,
@@ -221,8 +248,10 @@ class ClientSession:
     ) -> None:
         self._in_flight -= 1
         if isinstance(result, ChordnetError):
+            self._audit.ends(rid, result)
             self._fail(rid, result)
             return
+        self._audit.ends(rid)
         # The node has let go of the broadcast, but its receipt holds the body as well.
         if held:
             self._slowness.keep(held)

@@ -16,6 +16,7 @@ from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
 from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views
+from chordnet.net.serve.permissions import Access
 from chordnet.wire.rpc import (
     Follow,
     GetKey,
@@ -35,11 +36,22 @@ T = TypeVar("T")
 class Keys(Protocol):
     """Reads and writes of keys (:class:`chordnet.net.store.keys.Keys`)."""
 
+    def are_kept_to_operators(self, key: str) -> bool:
+        """Return True if only those may write this key who may operate the network."""
+
     def ask(
         self,
         asked: KeyRequest,
         done: Callable[[Written | Entry | StaleEntry | ChordnetError | None], None],
-    ) -> None: ...
+        *,
+        operates: bool = True,
+    ) -> None:
+        """Begin an operation.
+
+        :param operates: whether who asks may also write the keys that are kept to operators.
+        :raises ChordnetError: it cannot be begun.
+        """
+
     def watch(
         self,
         asked: WatchKey,
@@ -163,6 +175,9 @@ class Watches(Protocol):
 
 class Asker(Protocol):
     """What a handler sees of the client (:class:`.clients.ClientSession`)."""
+
+    access: Access
+    """What it may do."""
 
     @property
     def node(self) -> Node: ...

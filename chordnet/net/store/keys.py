@@ -25,6 +25,7 @@ from chordnet.core.base.errors import (
     Conflict,
     NoStore,
     NotInRing,
+    NotPermitted,
     Unavailable,
     Untold,
 )
@@ -80,14 +81,23 @@ class Keys:
         self._check_member = check_member
         self._load = load
         self._wall = shared.wall
+        self._kept = shared.operate_keys
         self._number = 0
         self._begun: dict[int, _Begun] = {}
         self._idle: list[Callable[[], None]] = []
         self._watches: dict[int, Callable[[ChordnetError], None]] = {}
 
-    def ask(self, asked: KeyRequest, done: KeyResultDone) -> None:
+    def are_kept_to_operators(self, key: str) -> bool:
+        """Return True if only those may write this key who may operate the network."""
+        return bool(self._kept) and key.startswith(self._kept)
+
+    def ask(self, asked: KeyRequest, done: KeyResultDone, *, operates: bool = True) -> None:
         """Begin an operation; ``done`` gets the receipt, or the entry that was read.
 
+        This node coordinates the operation, so it is the one that checks who asks for it.
+
+        :param operates: whether who asks may also write the keys that are kept to operators.
+        :raises NotPermitted: the key is one of those.
         :raises LocalProtocolError: the request is impossible, as ``InvalidKey`` or ``InvalidValue``
             if the key or the value is.
         :raises NoStore: this node keeps no store.
@@ -95,6 +105,12 @@ class Keys:
         :raises Busy: too many operations, or too many bytes, are in flight.
         """
         operation = self._operation(asked, check_key_request(asked))
+        writes = isinstance(operation, Put)
+        if writes and not operates and self.are_kept_to_operators(asked.key):
+            raise NotPermitted(
+                f"keys that begin with {quoted(self._kept)} are written by operators alone"
+                " (--operate-keys); show the node's cookie, or a certificate with the role operate"
+            )
         if self.store is None:
             raise NoStore(NO_STORE)
         self._check_member()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import attrs
 
+from chordnet.home import is_utf8
 from chordnet.survey.description import (
     HOST,
     MAX_NODES,
@@ -31,7 +32,6 @@ from chordnet.testbed.actions.store import Settle, wait_for_store
 from chordnet.testbed.base.descriptors import provide_descriptors
 from chordnet.testbed.base.engine import Engine
 from chordnet.testbed.base.faults import forget_faults
-from chordnet.testbed.base.home import is_utf8
 from chordnet.testbed.base.lock import locked
 from chordnet.testbed.engines.choice import Choice
 from chordnet.testbed.engines.code import code_digest

@@ -5,6 +5,7 @@
     HOME/networks/NAME/network.json      the description
                       /compose.json      what its containers are, if it has had any
                       /lock              held by the command that changes the network
+                      /cookie            shown by clients that operate its nodes
                       /nodes/03/         one node: its process, its log, its state
                       /authority/        what vouches for the members of a secured network
                       /operator/         the identity that every command and program here uses
@@ -26,6 +27,9 @@ from typing import Any
 
 import attrs
 
+from chordnet.core.base.errors import ConfigError
+from chordnet.home import COOKIE, make_cookie, network_directory
+from chordnet.home import home_directory as user_directory
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import CannotWrite, TestbedError, UnreadableNetwork
 
@@ -34,42 +38,14 @@ NETWORK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
 def home_directory(environment: Mapping[str, str]) -> Path:
-    """Return the directory under which every network is kept."""
-    home = _chosen_home(environment.get("CHORDNET_HOME"))
-    if not is_utf8(home):
-        raise TestbedError(f"{str(home)!r} is not UTF-8; name another directory with CHORDNET_HOME")
-    return home
+    """Return the directory under which every network is kept.
 
-
-def is_utf8(path: Path) -> bool:
-    """Return whether a path can be written into a description, an order or a log."""
+    :raises TestbedError: there is none; the text says what to do.
+    """
     try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _chosen_home(chosen: str | None) -> Path:
-    if chosen:
-        try:
-            return Path(chosen).expanduser().absolute()
-        except RuntimeError:
-            user = chosen.partition("/")[0]
-            raise TestbedError(
-                f"CHORDNET_HOME is '{chosen}', and '{user}' has no home directory here; "
-                "name a directory in full"
-            ) from None
-    import platformdirs  # noqa: PLC0415 - most commands of a script set CHORDNET_HOME
-
-    nowhere = "this user has no home directory; name a directory for networks with CHORDNET_HOME"
-    try:
-        home = Path(platformdirs.user_state_dir("chordnet", appauthor=False))
-    except RuntimeError:  # newer versions of platformdirs raise this
-        raise TestbedError(nowhere) from None
-    if not home.is_absolute():  # older ones leave "~" as it is
-        raise TestbedError(nowhere)
-    return home
+        return user_directory(environment)
+    except ConfigError as problem:
+        raise TestbedError(str(problem)) from None
 
 
 @attrs.frozen
@@ -85,7 +61,7 @@ class NetworkHome:
     @property
     def directory(self) -> Path:
         """Everything about this network."""
-        return self.root / "networks" / self.name
+        return network_directory(self.root, self.name)
 
     @property
     def lock_path(self) -> Path:
@@ -101,6 +77,21 @@ class NetworkHome:
     def compose_path(self) -> Path:
         """What Docker Compose brings up; it is not there before the first container."""
         return self.directory / "compose.json"
+
+    @property
+    def cookie_path(self) -> Path:
+        """The cookie of the network's nodes; :meth:`make_cookie` makes it."""
+        return self.directory / COOKIE
+
+    def make_cookie(self) -> bytes:
+        """Return the cookie of the network's nodes, which is made if it is missing.
+
+        :raises TestbedError: it cannot be made or read.
+        """
+        try:
+            return make_cookie(self.cookie_path)
+        except ConfigError as problem:
+            raise TestbedError(str(problem)) from None
 
     def node_directory(self, number: int) -> Path:
         """Everything about one node."""

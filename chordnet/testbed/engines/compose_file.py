@@ -23,13 +23,14 @@ IDENTITIES = "identities"
 HOST_HOME = "/host-home"
 """Where that service sees the directory of the host's for the operator's identity."""
 IDENTITY_VARIABLE = "CHORDNET_IDENTITY"
+INSECURE_VARIABLE = "CHORDNET_INSECURE"
 HOME_LABEL = "chordnet.home"
 """The label that says which ``CHORDNET_HOME`` a container or a volume belongs to. Those that an
 older version made, or Compose alone, lack it: they belong to no home, and any home may take them.
 """
 
 _LEFT_OUT = ("build", "networks", "depends_on")
-"""Of a node's service there: p2pnet builds the image, and makes the identities, by itself."""
+"""Of a node's service there: the image is built and the identities are made beforehand."""
 
 
 def checkout() -> Path | None:
@@ -79,7 +80,8 @@ def compose_project(
 
 def _service(shape: dict[str, Any], network: NetworkDescription, number: int) -> dict[str, Any]:
     port = network.port(number)
-    identity = {IDENTITY_VARIABLE: f"{STATE_DIRECTORY}/{IDENTITY}"} if network.secured else {}
+    secured = {IDENTITY_VARIABLE: f"{STATE_DIRECTORY}/{IDENTITY}"}
+    access = secured if network.secured else {INSECURE_VARIABLE: "yes"}
     environment = {k: v for k, v in shape["environment"].items() if k != IDENTITY_VARIABLE}
     peers = [f"{service_name(peer)}:{network.port(peer)}" for peer in network.peers(number)]
     return shape | {
@@ -91,7 +93,7 @@ def _service(shape: dict[str, Any], network: NetworkDescription, number: int) ->
             "CHORDNET_PEERS": ",".join(peers),
             "CHORDNET_FOUNDERS": ",".join(network.founders),
         }
-        | identity,
+        | access,
         "ports": [f"{HOST}:{port}:{port}"],
         "volumes": [f"{service_name(number)}:{STATE_DIRECTORY}"],
         # A separate build makes the image before anything starts.

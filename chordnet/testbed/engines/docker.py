@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from chordnet.home import COOKIE
 from chordnet.survey.conditions import Condition
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import (
@@ -140,9 +141,8 @@ class DockerEngine:
         known = await self._ask(self._project.containers)
         # Compose recreates a container whose definition has changed, and its log is lost.
         await self._save_logs({n: c for n, c in known.items() if n in numbers})
-        if network.secured:
-            await self._up(numbers, "--no-start")
-            await self._place_identities(numbers)
+        await self._up(numbers, "--no-start")
+        await self._place_keys(network, numbers)
         await self._up(numbers, "--detach")
 
     async def _up(self, numbers: Collection[int], how: str) -> None:
@@ -153,14 +153,23 @@ class DockerEngine:
             attempts=ATTEMPTS,
         )
 
-    async def _place_identities(self, numbers: Collection[int]) -> None:
-        """Put each node's identity into its volume, where it is when the node starts."""
+    async def _place_keys(self, network: NetworkDescription, numbers: Collection[int]) -> None:
+        """Put into each node's volume what it needs when it starts.
+
+        That is its identity, or the cookie that clients show to operate it.
+        """
+        if not network.secured:
+            self._home.make_cookie()
         await gather(
             self._ask(
                 self._project.unpack,
                 n,
-                archive_of({IDENTITY: self._home.identity_directory(n)}),
-                what=f"Node {n} cannot be given its identity",
+                archive_of(
+                    {IDENTITY: self._home.identity_directory(n)}
+                    if network.secured
+                    else {COOKIE: self._home.cookie_path}
+                ),
+                what=f"Node {n} cannot be given its {IDENTITY if network.secured else COOKIE}",
             )
             for n in sorted(numbers)
         )

@@ -56,6 +56,7 @@ class LocalEngine:
 
     async def start(self, network: NetworkDescription, numbers: Collection[int]) -> None:
         """Start one process for each node, without waiting for any of them to listen."""
+        self._home.make_cookie()
         births = [self._birth(network, number) for number in sorted(numbers)]
         path = self._home.directory / "nursery.log"
         try:
@@ -103,6 +104,7 @@ class LocalEngine:
     def _words(self, network: NetworkDescription, number: int) -> list[str]:
         words = ["chordnode", "--network", network.name, "--name", network.node_name(number)]
         words += [*_reached_at(network, number), "--port", str(network.port(number))]
+        words += ["--cookie", str(self._home.cookie_path)]
         words += ["--state-dir", str(self._home.node_directory(number) / "state")]
         for peer in network.peers(number):
             words += ["--peer", network.address(peer)]
