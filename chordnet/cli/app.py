@@ -56,6 +56,7 @@ COMMANDS = {
     "explain-key": _Entry("explain", "explain_key", _KEYS, "Where a key lives.", "store"),
     "invite": _Entry("invite", "invite", _MEMBERS, "Let somebody else in.", "trust"),
     "join": _Entry("join", "join", _MEMBERS, "Become a client of a secured network.", "trust"),
+    "renew": _Entry("renew", "renew", _MEMBERS, "Renew a client's certificate.", "trust"),
     "certificates": _Entry(
         "certificates", "certificates", _MEMBERS, "Who is certified, and until when.", "trust"
     ),

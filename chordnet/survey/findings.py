@@ -393,56 +393,48 @@ class StoreStopped(_OfOne):
 
 
 @attrs.frozen
-class SlotsWithoutMajority:
+class _OfSlots:
+    """Something about slots of the store."""
+
+    slots: tuple[int, ...]
+    nodes: tuple[Ref, ...]
+    """The members that are the reason, or theirs."""
+    example: str
+    """What there is to say of the first."""
+
+    def details(self) -> dict[str, Any]:
+        return {"slots": list(self.slots)}
+
+
+@attrs.frozen
+class SlotsWithoutMajority(_OfSlots):
     """Slots whose keys can be neither read nor written."""
 
     kind: ClassVar[str] = "slots-without-majority"
-    slots: tuple[int, ...]
-    nodes: tuple[Ref, ...]
-    """The members that are missing."""
-    example: str
-    """What there is to say of the first."""
 
     def words(self) -> str:
         return slots_words(len(self.slots), "no majority", self.example)
 
-    def details(self) -> dict[str, Any]:
-        return {"slots": list(self.slots)}
-
 
 @attrs.frozen
-class SlotsNotInStep:
+class SlotsNotInStep(_OfSlots):
     """Slots that work and have not their full number of members, all up to date."""
 
     kind: ClassVar[str] = "slots-not-in-step"
-    slots: tuple[int, ...]
-    nodes: tuple[Ref, ...]
-    """The members that are the reason."""
-    example: str
 
     def words(self) -> str:
         return slots_words(len(self.slots), "not all their members in step", self.example)
 
-    def details(self) -> dict[str, Any]:
-        return {"slots": list(self.slots)}
-
 
 @attrs.frozen
-class SlotsElsewhere:
+class SlotsElsewhere(_OfSlots):
     """Slots in step that other nodes hold than those that are nearest to them."""
 
     kind: ClassVar[str] = "slots-elsewhere"
-    slots: tuple[int, ...]
-    nodes: tuple[Ref, ...]
-    """Their members."""
-    example: str
 
     def words(self) -> str:
         what = "other members than the nearest, and will move when the ring is quiet"
         return slots_words(len(self.slots), what, self.example)
-
-    def details(self) -> dict[str, Any]:
-        return {"slots": list(self.slots)}
 
 
 # ---- worth knowing, and no fault ------------------------------------------------------------
@@ -491,7 +483,7 @@ class OfCertificates:
     kind: ClassVar[str] = "certificates"
     nodes: tuple[Ref, ...]
     matter: str
-    """``renewal``, ``expiry``, ``issuers``, ``clock``, ``bundle`` or ``rotation``."""
+    """``renewal``, ``expiry``, ``issuers``, ``clock``, ``bundle``, ``rotation`` or ``none``."""
     text: str
 
     def words(self) -> str:
@@ -499,6 +491,13 @@ class OfCertificates:
 
     def details(self) -> dict[str, Any]:
         return {"matter": self.matter}
+
+
+@attrs.frozen
+class Insecure(OfCertificates):
+    """Nodes that other machines reach, and that ask nobody for a certificate."""
+
+    kind: ClassVar[str] = "insecure"
 
 
 @attrs.frozen
@@ -516,23 +515,6 @@ class OnPurpose:
 
     def details(self) -> dict[str, Any]:
         return {"fault": self.fault, "undo": self.undo}
-
-
-@attrs.frozen
-class Insecure:
-    """Nodes that other machines reach, and that ask nobody who they are."""
-
-    kind: ClassVar[str] = "insecure"
-    nodes: tuple[Ref, ...]
-
-    def words(self) -> str:
-        numbers = [each for each in self.nodes if isinstance(each, int)]
-        who = [f"Node {ranges(numbers)}"] if numbers else []
-        who += [each for each in self.nodes if isinstance(each, str)]
-        return f"insecure: who reaches {', '.join(who)} may join, read and send (--insecure)"
-
-    def details(self) -> dict[str, Any]:
-        return {}
 
 
 # ---- all of them ----------------------------------------------------------------------------

@@ -70,12 +70,12 @@ def test_a_container_that_needs_too_much_memory_is_said_to_have_been_killed_for_
     three: P2PNet,
 ) -> None:
     name = container(three, 3)
-    docker("update", "--memory", "40m", "--memory-swap", "40m", name)
+    docker("update", "--memory", "72m", "--memory-swap", "72m", name)
     code = "list(map(bytearray, [4 << 20] * 99))"
     subprocess.run(["docker", "exec", name, "python", "-c", code], check=False, capture_output=True)
     if docker("inspect", "--format", "{{.State.Running}}", name) == "true":
         pytest.skip("the kernel has ended another process of the container")
-    assert problems(three)[0].startswith("Node 3 was killed: out of memory (40 MiB); ")
+    assert problems(three)[0].startswith("Node 3 was killed: out of memory (72 MiB); ")
 
 
 def test_another_home_can_neither_use_nor_end_nor_purge_a_network(

@@ -257,10 +257,11 @@ class DockerTests(DockerCase):
         self.assertTrue(text.startswith("Node 1 cannot be given its identity: "), text)
         self.assertEqual(self.programs.times("--detach"), 0)
 
-    def test_a_container_of_a_plain_network_is_given_nothing(self) -> None:
+    def test_a_container_of_a_plain_network_is_given_the_cookie_of_its_network_alone(self) -> None:
         self.result(self.start(1))
-        self.assertEqual(self.programs.times("--no-start"), 0)
-        self.assertEqual(self.docker[1].unpacked, [])
+        ((_, archive),) = self.docker[1].unpacked
+        self.assertEqual(list(entries(archive)), ["cookie"])
+        self.assertIn(self.home.cookie_path.read_bytes(), archive)
 
 
 class LocalTests(SynchronousTestCase):

@@ -113,7 +113,7 @@ _ARROWS = {
     "testbed.identities",
     "testing": "core.base core.log net.base service",
     "cli.base": "client core.base draw survey testbed.actions testbed.base "
-    "testbed.engines trust wire",
+    "testbed.engines testbed.identities trust wire",
     "cli.commands": "cli.base draw judge survey survey.store survey.trust "
     "testbed.actions testbed.base wire",
     "cli.trust": "cli.base core.base draw net.enrol survey survey.trust "

@@ -30,7 +30,7 @@ older version made, or Compose alone, lack it: they belong to no home, and any h
 """
 
 _LEFT_OUT = ("build", "networks", "depends_on")
-"""Of a node's service there: p2pnet builds the image, and makes the identities, by itself."""
+"""Of a node's service there: the image is built and the identities are made beforehand."""
 
 
 def checkout() -> Path | None:
