@@ -276,7 +276,7 @@ def _as_visitor(settings: NodeSettings, environ: Mapping[str, str]) -> NodeSetti
     :raises ChordnetError: no identity can be made for it.
     """
     # One that is given a cookie belongs to a network that p2pnet has started.
-    given = settings.identity is not None or settings.join is not None or settings.insecure
+    given = settings.identity is not None or settings.join is not None
     if given or settings.cookie is not None or not settings.peers:
         return settings
     from chordnet.testbed.identities.visiting import (  # noqa: PLC0415 - few nodes are visitors

@@ -327,7 +327,6 @@ class DeclaredTests(SynchronousTestCase):
                 "i", Text(), None, "127.0.0.1; all interfaces with an identity or --insecure",
             ),
             "insecure": ("", Flag(), False, "no"),
-            "join": ("", Text(), None, "none"),
             "advertise": ("a", Text(), None, "worked out"),
             "peer": ("", Addresses(64), (), "none"),
             "name": ("n", Text(), None, "that of its identity, else its address"),
