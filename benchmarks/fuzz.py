@@ -140,7 +140,7 @@ class Nodes:
         authority = Authority.create("fuzz", now)
         for name in (*NAMES, "stranger"):
             authority.identity(Role.PEER, name, now).save(self.folder / "keys" / name)
-        authority.identity(Role.OPERATE, "visitor", now).save(self.folder / "keys" / "visitor")
+        authority.identity(Role.SEND, "visitor", now).save(self.folder / "keys" / "visitor")
         self.context, self.visitor = self._tls("stranger"), self._tls("visitor")
 
     def _tls(self, name: str) -> ssl.SSLContext:

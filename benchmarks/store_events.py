@@ -6,10 +6,12 @@ other, and prints each figure beside its target. The exit status is 1 if one is 
 - *killed*: many keys are written, one node is killed, and programs read and write on all the time
   through the other nodes. When does every slot have all its members again, each with all records?
   How long do operations take meanwhile, beside the quiet time before?
+- *first*: a node is killed, and programs read and write what is in its slots. How long does the
+  longest operation take?
 - *joining*: a node joins while programs read and write. Is an operation refused, or slow?
 - *idle*: processor time of sixteen nodes that nobody asks for anything, with a store and without.
 - *broadcast*: broadcasts with nothing else to do, of a network with a store and of one without;
-  then beside a thousand operations a second.
+  then beside a thousand operations a second, half of them writes, through nodes drawn at random.
 """
 
 from __future__ import annotations
@@ -32,10 +34,15 @@ from benchmarks.stats import median, percentile
 from benchmarks.workers import Worker
 
 QUIET_S = 15.0
+SHORT_S = 8.0
 AFTER_S = 60.0
 """How long programs go on after a blow."""
 READERS, WRITERS = 4, 4
 SLOW_S = 1.0
+ANSWERED_S = 0.2
+"""A slot of which a member dies answers again after so long, at most."""
+RATE, PUTS = 1000.0, 0.5
+"""Operations a second beside which broadcasts are measured, and the share that writes."""
 STORE = "CHORDNODE_STORE"
 Told = list[tuple[str, float, float, str]]
 
@@ -78,6 +85,10 @@ class Running:
     def steady(self, keys: Sequence[str], seconds: float, nodes: Sequence[int]) -> None:
         """Have programs work for so long; `told` has what they were told."""
         self.client.send("steady", list(nodes), list(keys), seconds, WRITERS, READERS)
+
+    def paced(self, keys: Sequence[str], seconds: float) -> None:
+        """Have so many operations a second begun for so long; `told` has what they were told."""
+        self.client.send("paced", self.nodes, list(keys), seconds, RATE, PUTS)
 
     def told(self) -> Told:
         """Return what programs were told."""
@@ -138,6 +149,30 @@ def killed(table: Table, port: int, keys: int) -> None:
             table.say(f"longest {verb} after the blow", max(_of(after, verb)), "ms")
         table.say("operations that failed", len(_failed(after)), "", 0)
         print(*sorted(set(_failed(after)))[:5], sep="\n")
+
+
+def first(table: Table, port: int, _keys: int) -> None:
+    """Kill a node while programs read and write what is in its slots."""
+    with ExitStack() as stack:
+        running = Running(stack, port)
+        victim = 5
+        names = running.client.ask("kept_by", victim, running.load(2000))
+        rest = [node for node in running.nodes if node != victim]
+        running.steady(names, QUIET_S, rest)
+        quiet = running.told()
+        running.steady(names, QUIET_S, rest)
+        time.sleep(5)
+        os.kill(running.network.pids()[victim + 1], signal.SIGKILL)
+        blow = time.monotonic()
+        told = running.told()
+        after = [each for each in told if each[1] + each[2] >= blow]
+        print(f"{len(names)} keys; {len(after)} operations after the blow")
+        for verb in ("get", "put"):
+            table.say(f"longest {verb} of the quiet time", max(_of(quiet, verb)), "ms")
+            table.say(
+                f"longest {verb} after the blow", max(_of(after, verb)), "ms", ANSWERED_S * 1e3
+            )
+        table.say("operations that failed", len(_failed(told)), "", 0)
 
 
 def joining(table: Table, port: int, keys: int) -> None:
@@ -208,16 +243,18 @@ def _beside(table: Table, running: Running) -> None:
     other = Worker(run, running.network.ports)
     try:
         quiet, _ = other.ask("broadcasts", 3, 200, 50)
+        running.paced(names, SHORT_S)
+        running.told()
         before = cpu_seconds(pids)
-        running.steady(names, QUIET_S, running.nodes)
+        running.paced(names, SHORT_S)
         told = running.told()
-        share = (cpu_seconds(pids) - before) / QUIET_S / (os.cpu_count() or 1)
-        running.steady(names, QUIET_S, running.nodes)
+        share = (cpu_seconds(pids) - before) / SHORT_S / (os.cpu_count() or 1)
+        running.paced(names, QUIET_S)
         busy, _ = other.ask("broadcasts", 3, 200, 50)
         running.told()
     finally:
         other.stop()
-    table.say("operations a second", len(told) / QUIET_S, "")
+    table.say("operations a second", len(told) / SHORT_S, "")
     table.say("processor time of the nodes meanwhile, of the machine", share * 100, "%")
     ratio = percentile(busy, 50) / percentile(quiet, 50)
     table.say("broadcast p50 beside that, over alone", ratio, "x", 1.3)
@@ -225,6 +262,7 @@ def _beside(table: Table, running: Running) -> None:
 
 EVENTS: dict[str, Callable[[Table, int, int], None]] = {
     "killed": killed,
+    "first": first,
     "joining": joining,
     "idle": idle,
     "broadcast": broadcast,

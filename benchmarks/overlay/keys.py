@@ -10,14 +10,18 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from benchmarks.effort import PAYLOAD_BYTES
 from benchmarks.errors import BenchmarkError
 from benchmarks.overlay.client import in_flight, serve_verbs
 from chordnet.client import P2PNetClient
+from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.errors import ChordnetError
+from chordnet.core.store.base.founding import Slots
 
 VALUE = b"v" * PAYLOAD_BYTES
+BITS = ProtocolConfig().bits
 Call = Callable[[str], Deferred[None]]
 
 
@@ -35,6 +39,7 @@ class KeyVerbs:
     """
 
     def __init__(self, reactor: IReactorTime, ports: Sequence[int]) -> None:
+        self._reactor = reactor
         self._clients = [P2PNetClient(f"127.0.0.1:{port}") for port in ports]
 
     async def close(self) -> None:
@@ -88,6 +93,47 @@ class KeyVerbs:
         await gatherResults([Deferred.fromCoroutine(each) for each in programs])
         return done
 
+    async def paced(
+        self, nodes: Sequence[int], keys: Sequence[str], seconds: float, rate: float, puts: float
+    ) -> list[tuple[str, float, float, str]]:
+        """Begin so many operations a second, whether or not those before have an answer.
+
+        Args:
+            nodes: Each operation goes through one of them, drawn at random.
+            keys: Each is on one of them.
+            seconds: How long.
+            rate: Operations a second.
+            puts: The share of them that write.
+
+        Returns:
+            The same as `steady`, of those that had an answer; the last ones are waited for.
+        """
+        done: list[tuple[str, float, float, str]] = []
+        choice, begun, began = Random(1), 0, time.monotonic()
+        waiting: list[Deferred[None]] = []
+        while (now := time.monotonic()) < began + seconds:
+            while begun < (now - began) * rate:
+                begun += 1
+                verb = "put" if choice.random() < puts else "get"
+                client = self._clients[choice.choice(nodes)]
+                call = _putter(client) if verb == "put" else _getter(client)
+                waiting.append(_noted(call, choice.choice(keys), verb, done))
+            waiting = [each for each in waiting if not each.called]
+            await deferLater(self._reactor, 0.001)
+        await gatherResults(waiting)
+        return done
+
+    async def kept_by(self, node: int, keys: Sequence[str]) -> list[str]:
+        """Return those of the keys whose slots a node holds."""
+        state = await self._clients[node].store_state()
+        held = {
+            slot.slot
+            for slot in state.slots
+            if any(member.store == state.store for member in slot.members)
+        }
+        slots = Slots(BITS, state.slot_count)
+        return [key for key in keys if slots.of(key.encode()) in held]
+
     async def whole(self, nodes: Sequence[int], replicas: int = 3) -> bool:
         """Return True if every slot is held by so many of these nodes, all of them up to date."""
         states = [await self._clients[node].store_state() for node in nodes]
@@ -135,6 +181,19 @@ async def _one_by_one(call: Call, keys: Iterable[str]) -> list[float]:
         await call(key)
         took.append(time.perf_counter() - begin)
     return took
+
+
+def _noted(
+    call: Call, key: str, verb: str, done: list[tuple[str, float, float, str]]
+) -> Deferred[None]:
+    """Begin an operation, and note how it ends."""
+    begin = time.monotonic()
+
+    def over(problem: object) -> None:
+        text = f"{type(problem).__name__}: {problem}" if problem is not None else ""
+        done.append((verb, begin, time.monotonic() - begin, text))
+
+    return call(key).addErrback(lambda failure: failure.value).addCallback(over)
 
 
 def _putter(client: P2PNetClient) -> Call:

@@ -43,7 +43,7 @@ COMMANDS = {
     ),
     "remove-node": _Entry("members", "remove_node", _NETWORK, "Take one node away."),
     "add-node": _Entry("members", "add_node", _NETWORK, "Bring a node back, or add the next."),
-    "networks": _Entry("networks", "networks", _NETWORK, "The networks that are kept here."),
+    "networks": _Entry("status", "networks", _NETWORK, "The networks that are kept here."),
     "chaos": _Entry("chaos", "chaos", _NETWORK, "Kill, freeze, part or slow down; and heal."),
     "send-message": _Entry("messages", "send_message", _MESSAGES, "Broadcast one phrase."),
     "get-messages": _Entry("messages", "get_messages", _MESSAGES, "Messages and their routes."),
@@ -56,6 +56,7 @@ COMMANDS = {
     "explain-key": _Entry("explain", "explain_key", _KEYS, "Where a key lives.", "store"),
     "invite": _Entry("invite", "invite", _MEMBERS, "Let somebody else in.", "trust"),
     "join": _Entry("join", "join", _MEMBERS, "Become a client of a secured network.", "trust"),
+    "renew": _Entry("renew", "renew", _MEMBERS, "Renew a client's certificate.", "trust"),
     "certificates": _Entry(
         "certificates", "certificates", _MEMBERS, "Who is certified, and until when.", "trust"
     ),

@@ -43,3 +43,10 @@ class Condition:
 
 HAS_STOPPED = Condition(Matter.ENDED, "has stopped by itself")
 """For a node that ought to run, if nothing more is known."""
+
+
+def slots_words(count: int, what: str, example: str) -> str:
+    """Return a line about some slots, with what there is to say of the first."""
+    if count == 1:
+        return example
+    return f"{count} slots of the store have {what}, the first: {example}"

@@ -14,7 +14,7 @@ import attrs
 
 from chordnet.core.base import intervals
 from chordnet.judge.problems import Problem
-from chordnet.survey.conditions import Condition, Matter
+from chordnet.survey.conditions import Condition, Matter, slots_words
 from chordnet.survey.description import ranges
 from chordnet.survey.errors import command
 
@@ -437,13 +437,6 @@ class SlotsElsewhere(_OfSlots):
         return slots_words(len(self.slots), what, self.example)
 
 
-def slots_words(count: int, what: str, example: str) -> str:
-    """Return a line about some slots, with what there is to say of the first."""
-    if count == 1:
-        return example
-    return f"{count} slots of the store have {what}, the first: {example}"
-
-
 # ---- worth knowing, and no fault ------------------------------------------------------------
 
 
@@ -490,7 +483,7 @@ class OfCertificates:
     kind: ClassVar[str] = "certificates"
     nodes: tuple[Ref, ...]
     matter: str
-    """``renewal``, ``expiry``, ``issuers``, ``clock``, ``bundle`` or ``rotation``."""
+    """``renewal``, ``expiry``, ``issuers``, ``clock``, ``bundle``, ``rotation`` or ``none``."""
     text: str
 
     def words(self) -> str:
@@ -498,6 +491,13 @@ class OfCertificates:
 
     def details(self) -> dict[str, Any]:
         return {"matter": self.matter}
+
+
+@attrs.frozen
+class Insecure(OfCertificates):
+    """Nodes that other machines reach, and that ask nobody for a certificate."""
+
+    kind: ClassVar[str] = "insecure"
 
 
 @attrs.frozen
@@ -515,23 +515,6 @@ class OnPurpose:
 
     def details(self) -> dict[str, Any]:
         return {"fault": self.fault, "undo": self.undo}
-
-
-@attrs.frozen
-class Insecure:
-    """Nodes that other machines reach, and that ask nobody who they are."""
-
-    kind: ClassVar[str] = "insecure"
-    nodes: tuple[Ref, ...]
-
-    def words(self) -> str:
-        numbers = [each for each in self.nodes if isinstance(each, int)]
-        who = [f"Node {ranges(numbers)}"] if numbers else []
-        who += [each for each in self.nodes if isinstance(each, str)]
-        return f"insecure: who reaches {', '.join(who)} may join, read and send (--insecure)"
-
-    def details(self) -> dict[str, Any]:
-        return {}
 
 
 # ---- all of them ----------------------------------------------------------------------------

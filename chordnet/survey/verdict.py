@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from chordnet.judge.invariants import RingView, ideal_view, problems
 from chordnet.judge.problems import Problem, together
-from chordnet.survey.description import NetworkDescription
+from chordnet.survey.description import NetworkDescription, ranges
 from chordnet.survey.findings import (
     Fact,
     Insecure,
@@ -84,7 +84,13 @@ def insecure(snapshot: Snapshot, names: Names) -> list[Fact]:
     guests = [each for each in snapshot.visitors.values() if isinstance(each, NodeStatus)]
     found: list[Ref] = [n for n, each in snapshot.statuses.items() if _is_insecure(each)]
     found += [names.ref(v.node.id, v.node.name) for v in guests if _is_insecure(v)]
-    return [Insecure(tuple(found))] if found else []
+    if not found:
+        return []
+    numbers = [each for each in found if isinstance(each, int)]
+    who = [f"Node {ranges(numbers)}"] if numbers else []
+    who += [each for each in found if isinstance(each, str)]
+    text = f"insecure: who reaches {', '.join(who)} may join, read and send (--insecure)"
+    return [Insecure(tuple(found), "none", text)]
 
 
 def _is_insecure(status: NodeStatus) -> bool:

@@ -25,6 +25,7 @@ from chordnet.net.links.protocol import Connection
 from chordnet.net.links.transport import PeerTransport
 from chordnet.net.tls.credentials import Credentials
 from chordnet.testing import MemoryNetwork
+from chordnet.trust.base.subjects import Subject
 from chordnet.wire.codec import frame_limit
 from chordnet.wire.greeting import Refuse
 
@@ -79,7 +80,7 @@ class Keeper:
 class NoClients:
     """Refuses every client."""
 
-    def refuse(self, *, operates: bool = False) -> Refuse | None:
+    def refuse(self, *, operates: bool = False, subject: Subject | None = None) -> Refuse | None:
         return Refuse("full", "no clients here")
 
     def attach(self, connection: Connection) -> Any:

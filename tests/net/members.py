@@ -34,12 +34,14 @@ class SecuredNetwork:
     :param issuers: how many of the first nodes issue certificates.
     """
 
-    def __init__(self, case: SynchronousTestCase, count: int, *, issuers: int = 1) -> None:
+    def __init__(
+        self, case: SynchronousTestCase, count: int, *, issuers: int = 1, seed: int = 1
+    ) -> None:
         self.case = case
         self.net = MemoryNetwork(Clock())
         self.net.wall = NOW
         names = [f"n{at}" for at in range(1, count + 1)]
-        self.trust = make_network(names, issuers=issuers)
+        self.trust = make_network(names, issuers=issuers, seed=seed)
         self.authority = self.trust.authority
         self.root = Path(case.mktemp())
         self.nodes: dict[str, ChordService] = {}

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from chordnet.core.base.errors import ConfigError, ConnectFailed
 from chordnet.net.enrol.blocking import ask_all_now
-from chordnet.net.enrol.joining import Told, become_member, load_told
+from chordnet.net.enrol.joining import Told, become_member, load_told, renew_here
 from chordnet.net.enrol.rounds import MOST_ASKED, NobodyIssues, Referred, Round
 from chordnet.net.enrol.talks import Gift
 from chordnet.service import ChordService
@@ -172,3 +172,20 @@ class OverSockets(TestCase):
                     become_member, text, Path(self.mktemp()), peer=True, ask=ask_all_now
                 )
             self.assertIn(why, str(caught.exception))
+
+
+class RenewingHere(SynchronousTestCase):
+    def test_what_was_given_takes_the_place_of_the_old_certificate(self):
+        network = make_network()
+        directory = Path(self.mktemp())
+        old = network["one"]
+        old.save(directory)
+        chain = network.authority.root.renew(old.key.public_key(), old.subject, NOW)
+        asked: list[list[str]] = []
+
+        def give(_talk, addresses) -> Gift:
+            asked.append(list(addresses))
+            return Gift(old.with_chain(chain))
+
+        new = renew_here(old, directory, ["h:1"], wall=lambda: NOW, ask=give)
+        self.assertEqual((Identity.load(directory).chain, asked), (new.chain, [["h:1"]]))

@@ -49,9 +49,19 @@ class Enrolling(SynchronousTestCase):
         self.assertIn("no such invitation", str(caught.exception))
 
     def test_a_node_of_another_network_at_the_address_is_found_out(self):
-        world, other = SecuredNetwork(self, 1), SecuredNetwork(self, 1)
-        foreign = Identity.load(other.root / "n1")
-        self.assertEqual(foreign.network, world.authority.network)  # the seeds are the same
+        world, other = SecuredNetwork(self, 1), SecuredNetwork(self, 1, seed=2)
+        world.start()
+        token = world.invite("n1")
+        world.stop("n1")
+        other.net = world.net
+        other.start()
+        with self.assertRaises(Untrusted) as caught:
+            world.join(token)
+        self.assertEqual(caught.exception.code, "foreign")
+        other.stop("n1")
+
+    def test_a_plain_node_at_the_address_is_told_in_words(self):
+        world = SecuredNetwork(self, 1)
         world.start()
         token = world.invite("n1")
         world.stop("n1")

@@ -86,6 +86,24 @@ class LogTests(NoticesCase):
             ],
         )
 
+    def test_a_node_that_other_machines_do_not_reach_says_once_that_its_ring_extends_to_them(self):
+        here = node_ref("here", "127.0.0.1:7002")
+        for own, warned in (("127.0.0.1:7001", True), ("10.0.0.1:7001", False)):
+            self.lines.clear()
+            notices = Notices(
+                node_ref("me", own), turn=self.turn, journal=self.journal, hooks=self.hooks,
+                traces=self.traces, keep_peers=self.kept.append, wall=lambda: 1000.5,
+            )  # fmt: skip
+            for before, after in ((None, here), (here, ONE), (TWO, THREE)):
+                notices.ring_changed(RingChanged(before, [after], None))
+            line = (
+                "warn",
+                "me: n2 is at 10.0.0.2:7001, and other machines do not reach this node at"
+                " 127.0.0.1:7001: have it listen for them, with an identity or with --insecure",
+            )
+            self.assertEqual(self.lines.count(line), int(warned))
+            self.assertEqual(len([each for each in self.lines if each[0] == "warn"]), int(warned))
+
     def test_a_death_and_a_departure_are_told_apart_and_who_has_no_name_is_named_by_address(self):
         self.notices.peer_died(PeerDied(ONE))
         self.notices.peer_died(PeerDied(ONE, left=True))

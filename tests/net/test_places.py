@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.guard.places import FAILURES_PER_S, MOST_FAILURES, MOST_HOSTS, SHARED_S, Places
+from chordnet.trust.base.subjects import Subject
 from chordnet.wire.codec import encode_frame
 from chordnet.wire.greeting import CLIENT, Hello, Refuse
 from tests.net.hosts import node_ref
@@ -293,7 +294,9 @@ class OperatorTests(DoorCase):
         asked: list[bool] = []
 
         class Desk:
-            def refuse(self, *, operates: bool = False) -> Refuse | None:
+            def refuse(
+                self, *, operates: bool = False, subject: Subject | None = None
+            ) -> Refuse | None:
                 asked.append(operates)
                 return Refuse("full", "no room")
 

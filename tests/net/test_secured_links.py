@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import attrs
+from cryptography.x509 import load_der_x509_certificate
+from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Factory, Protocol
 
@@ -12,7 +14,7 @@ from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.links.dialler import Dial, DialSettings
 from chordnet.net.links.greeters import client_hello, peer_hello
-from chordnet.net.tls.credentials import ENROLMENT, Credentials, enrolling_end
+from chordnet.net.tls.credentials import ENROLMENT, MEMBERS, Credentials, enrolling_end
 from chordnet.net.tls.end import TlsEnd
 from chordnet.trust.base.errors import IdentityError
 from chordnet.trust.base.subjects import Role
@@ -21,6 +23,7 @@ from chordnet.wire.codec import encode_frame, read_answer
 from chordnet.wire.framing import FrameDecoder
 from chordnet.wire.greeting import Refuse, Welcome
 from tests.net.hosts import FRAME_LIMIT, Host, node_ref
+from tests.net.test_tls_end import Writer, secret_of
 from tests.net.test_transport import A, B, C, TransportCase
 from tests.unit.trust_support import DAY, HOUR, NOW, make_network
 
@@ -461,6 +464,37 @@ class BoundTests(SecuredCase):
             self.run_for(0.002)
         self.assertIn(("b", LinkFault.OVERLOADED), a.downs)
 
+    def test_a_peer_that_asks_for_new_keys_and_reads_nothing_is_cut_off(self):
+        """Each request is paid for by a record that says something, and each is answered."""
+        b = self.secured("b", B)
+        secrets: dict[str, bytes] = {}
+        context = self.other_program("a", secrets)
+        end = Ends(self, b, TlsEnd(context, server=False))
+        end.say(hello_of("a"))
+        (connection,) = b.turn.open
+        connection.pauseProducing()  # as the transport does when the other side does not read
+        writer = Writer(secrets["CLIENT_TRAFFIC_SECRET_0"], 1)
+        ping = encode_frame(Ping(1))
+        asked = 0
+        while not end.over and asked < 400:
+            end.deliver(writer.new_key() + writer.record(ping))
+            asked += 1
+        self.assertLess(asked, 200)
+        self.assertTrue(b.logged("it asks for new keys and reads nothing"), b.lines)
+
+    def other_program(self, name: str, secrets: dict[str, bytes]) -> SSL.Context:
+        """Return the context of a program that gives away its secrets."""
+        context = SSL.Context(SSL.TLS_METHOD)
+        leaf, *others = map(load_der_x509_certificate, self.trusted[name].chain)
+        context.use_privatekey(self.trusted[name].key)
+        context.use_certificate(leaf)
+        for other in others:
+            context.add_extra_chain_cert(other)
+        context.set_alpn_protos([MEMBERS.encode()])
+        context.set_tls13_ciphersuites(b"TLS_AES_256_GCM_SHA384")
+        context.set_keylog_callback(lambda _end, line: secrets.update([secret_of(line)]))
+        return context
+
     def test_bytes_that_arrive_one_by_one_are_understood(self):
         b = self.secured("b", B)
         end = Ends(self, b, self.dialling("a"), step=1)
@@ -547,6 +581,10 @@ class Ends:
 
     def say(self, data: bytes) -> None:
         self._send(self._end.protect(data) if self._end is not None else data)
+
+    def deliver(self, data: bytes) -> None:
+        """Have bytes arrive that the end did not make."""
+        self._protocol.dataReceived(data)
 
     def frames(self) -> list[object]:
         return [read_answer(frame) for frame in FrameDecoder(9999).feed(self.plain)]

@@ -16,6 +16,7 @@ from twisted.trial.unittest import TestCase
 
 from chordnet import ChordService, P2PNetClient
 from chordnet.core.base.errors import ConfigError, ConnectFailed, Refused
+from chordnet.core.base.messages import Ping
 from chordnet.net.streams.sockets import tcp_socket
 from chordnet.trust.base.errors import IdentityError
 from chordnet.trust.base.subjects import Role
@@ -112,6 +113,15 @@ class RingTests(SecuredCase):
             for connection in first.node.turn.open:
                 seen = tcp_socket(connection.transport).getsockopt(socket.IPPROTO_TCP, option)
                 self.assertEqual(seen, 5000)
+
+    async def test_what_tls_makes_of_a_frame_is_handed_to_the_system_within_the_turn(self) -> None:
+        first, _second = await self.ring(2)
+        for connection in first.node.turn.open:
+            below = connection.transport.transport
+            with first.node.turn:
+                connection.send(Ping(1))
+            self.assertTrue(connection.secured)
+            self.assertFalse(below._tempDataBuffer or below.dataBuffer, "it waits for the reactor")
 
     async def test_a_revoked_node_is_out_of_the_ring(self) -> None:
         ring = await self.ring(4)

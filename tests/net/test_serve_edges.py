@@ -29,6 +29,7 @@ from chordnet.net.serve.followings import Followings
 from chordnet.net.serve.reading import ReceivedReader, open_reader, trace_of
 from chordnet.net.serve.watches import IdleWatch, ReadingWatch
 from chordnet.storage.log.memory import MemoryLog
+from chordnet.trust.base.subjects import Role, Subject
 from chordnet.wire.codec import read_reply
 from chordnet.wire.framing import FrameDecoder
 from chordnet.wire.greeting import Bye, Refuse
@@ -127,6 +128,13 @@ class FakeSession(SimpleNamespace):
     __hash__ = object.__hash__
 
 
+class Owned:
+    """A connection that shows a certificate, or none."""
+
+    def __init__(self, subject: Subject | None) -> None:
+        self.subject = subject
+
+
 class DeskTests(NodeCase):
     def session(self, name: str, since: float, asked_at: float | None, *, busy: bool) -> Any:
         def close(code: str, text: str) -> None:
@@ -182,6 +190,30 @@ class DeskTests(NodeCase):
         leaving = "leaving: the node is shutting down"
         self.assertEqual(self.closed, [(name, leaving) for name in "abc"])
         self.assertEqual(desk.refuse(), Refuse("full", "this node is shutting down"))
+
+    def test_the_owner_of_one_certificate_has_a_quarter_of_the_places(self) -> None:
+        desk = ClientDesk(self.make(max_clients=9), lambda _done: None)
+        owners = [
+            Subject("n", role, name, 1, 0.0, 1.0)
+            for role, name in ((Role.READ, "a"), (Role.SEND, "a"), (Role.READ, "b"))
+        ]
+        for number, owner in enumerate(owners):
+            for again in range(2):
+                self.assertIsNone(desk.refuse(subject=owner))
+                session = self.session(f"{number}-{again}", 0.0, None, busy=True)
+                desk._sessions[session] = Owned(owner)
+            full = f"{owner.name!r} has as many connections with this node as one certificate may"
+            self.assertEqual(desk.refuse(subject=owner), Refuse("full", full))
+            self.assertEqual(desk.refuse(subject=owner, operates=True), Refuse("full", full))
+        desk._sessions[self.session("plain", 0.0, None, busy=True)] = Owned(None)
+        self.assertIsNone(desk.refuse())
+
+    def test_where_there_are_few_places_everybody_may_have_one(self) -> None:
+        desk = ClientDesk(self.make(max_clients=3), lambda _done: None)
+        owner = Subject("n", Role.READ, "a", 1, 0.0, 1.0)
+        self.assertIsNone(desk.refuse(subject=owner))
+        desk._sessions[self.session("a", 0.0, None, busy=True)] = Owned(owner)
+        self.assertIsNotNone(desk.refuse(subject=owner))
 
 
 class IdleWatchTests(NodeCase):
@@ -559,8 +591,10 @@ class ReadingTests(NodeCase):
 class TableTests(SynchronousTestCase):
     def test_the_replies_that_may_be_long_are_those_with_lists(self) -> None:
         long = {call.request.__name__ for call in CALLS if call.long}
-        lists = {"GetMessages", "GetHistory", "GetTrails", "GetStoreState", "GetHeldKeys"}
-        lists.add("GetMembers")
+        lists = {
+            "GetMessages", "GetHistory", "GetTrails", "GetStoreState", "GetHeldKeys", "GetMembers",
+            "GetCertificates",
+        }  # fmt: skip
         self.assertEqual(long, lists)
 
 

@@ -94,6 +94,10 @@ class ServiceCase(SynchronousTestCase):
         self.clients.append(client)
         return client
 
+    def guest(self) -> P2PNetClient:
+        """Return a client of the first node that may not operate it."""
+        return self.client(1, cookie=Cookies(b"of another node", wall=self.wall))
+
     def result(self, waiting: Deferred, seconds: float = 1.0):
         """Let time pass and return what the Deferred came to."""
         outcome = []
@@ -546,9 +550,9 @@ class ClientTests(ServiceCase):
 
     def test_clients_are_limited(self):
         self.ring(1, limits=NetworkLimits(max_clients=2))
-        self.result(self.client(1).status())
-        self.result(self.client(1).status())
-        self.assertIn("as many clients", self.failure(self.client(1).status(), Refused))
+        self.result(self.guest().status())
+        self.result(self.guest().status())
+        self.assertIn("as many clients", self.failure(self.guest().status(), Refused))
 
     def test_clients_that_ask_nothing_give_way_to_one_that_asks(self):
         ring = self.ring(1, limits=NetworkLimits(max_clients=3))
@@ -561,9 +565,9 @@ class ClientTests(ServiceCase):
             protocol.makeConnection(transport)
             protocol.dataReceived(encode_frame(client_hello("")))
             strangers.append(transport)
-        self.assertIn("as many clients", self.failure(self.client(1).status(), Refused, 0.1))
+        self.assertIn("as many clients", self.failure(self.guest().status(), Refused, 0.1))
         self.network.run(1.0)
-        asking = [self.client(1) for _ in range(3)]
+        asking = [self.guest() for _ in range(3)]
         for client in asking:
             self.assertEqual(self.result(client.status(), 0.5).state, "active")
         self.assertFalse(any(transport.connected for transport in strangers))
@@ -571,13 +575,13 @@ class ClientTests(ServiceCase):
 
     def test_a_quiet_client_gives_way_and_may_come_back_and_one_that_follows_stays(self):
         ring = self.ring(1, limits=NetworkLimits(max_clients=2))
-        follower, quiet = self.client(1), self.client(1)
+        follower, quiet = self.guest(), self.client(1)
         heard = []
         follower.follow(heard.append)
         self.result(quiet.status())
-        self.assertIn("as many clients", self.failure(self.client(1).status(), Refused, 0.1))
+        self.assertIn("as many clients", self.failure(self.guest().status(), Refused, 0.1))
         self.network.run(5.0)
-        self.assertEqual(self.result(self.client(1).status()).state, "active")
+        self.assertEqual(self.result(self.guest().status()).state, "active")
         self.result(ring[0].broadcast("apple"))
         self.assertEqual([message.body for message in heard], ["apple"])
         self.network.run(5.0)
@@ -585,7 +589,7 @@ class ClientTests(ServiceCase):
 
     def test_an_idle_client_is_sent_away_and_may_come_back(self):
         self.ring(1, limits=NetworkLimits(idle_s=10))
-        client = self.client(1)
+        client = self.guest()
         self.result(client.status())
         self.network.run(25)
         self.assertEqual(self.network.connections, [])
@@ -598,7 +602,7 @@ class PagingTests(ServiceCase):
         bodies = [f"{n:04}" + "x" * 4000 for n in range(600)]
         for body in bodies:
             self.result(service.broadcast(body), 0.001)
-        client = self.client(1)
+        client = self.guest()
         everything = self.result(client.get_messages())
         self.assertEqual([m.body for m in everything], bodies)
         newest = self.result(client.get_messages(limit=300))

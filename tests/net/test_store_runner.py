@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -48,7 +48,7 @@ from chordnet.net.base.journal import Journal
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 from chordnet.net.store.keys import Keys
-from chordnet.net.store.runner import StoreRunner
+from chordnet.net.store.runner import AT_ONCE, StoreRunner
 from chordnet.storage.store.memory import MemoryStore
 from chordnet.testing import RecordingTransport, ScriptedCore
 from chordnet.wire.rpc import GetKey, LookupResult, NodeInfo
@@ -71,15 +71,21 @@ class Machine(StoreNode):
         self.name, self.kept, self.rng = me, kept, rng
         self.events: list[ev.Event] = []
         self.times: list[tuple[float, float]] = []
+        self.batches: list[int] = []
+        """How many events it was given at once."""
         self.script: Callable[[ev.Event], list[NodeEffect]] = lambda _event: []
         self.due: float | None = None
         self.looked = 0
         self.belongs: Founding | None = FOUNDING
 
-    def step(self, event: ev.Event, now: float, wall: float) -> list[NodeEffect]:
-        self.events.append(event)
-        self.times.append((now, wall))
-        return self.script(event)
+    def steps(self, events: Sequence[ev.Event], now: float, wall: float) -> list[NodeEffect]:
+        found = []
+        self.batches.append(len(list(events)))
+        for event in events:
+            self.events.append(event)
+            self.times.append((now, wall))
+            found += self.script(event)
+        return found
 
     @property
     def deadline(self) -> float | None:
@@ -102,9 +108,11 @@ class Disk(MemoryStore):
         super().__init__(random.Random(1))
         self.broken = ""
         self.commits = self.checkpoints = 0
+        self.noted: Callable[[], None] = lambda: None
 
     def commit(self) -> None:
         self.commits += 1
+        self.noted()
         if self.broken:
             raise StoreFailed(self.broken)
 
@@ -205,7 +213,8 @@ class RunnerCase(SynchronousTestCase):
         self.machine.events.clear()
 
     def ask(self) -> None:
-        self.store.ask(Get(b"k"), 5.0, self.ended.append)
+        with self.turn:
+            self.store.ask(Get(b"k"), 5.0, self.ended.append)
 
     def counted(self, metric: NetMetric) -> int:
         return self.journal.counters.number(metric)
@@ -263,6 +272,7 @@ class LetterTests(RunnerCase):
         ):
             self.tell(Post(name, b"a"))
             self.ring.lookups.pop()[1](end)
+            self.clock.advance(0)
             self.assertEqual(self.machine.events, [ev.Lost(name)])
         self.assertEqual(self.ring.letters, [])
 
@@ -313,6 +323,7 @@ class LetterTests(RunnerCase):
 
 class RingTests(RunnerCase):
     def neighbours(self, *events: object) -> None:
+        self.clock.advance(0)
         self.assertEqual(self.machine.events, list(events))
         self.machine.events.clear()
 
@@ -354,11 +365,13 @@ class RingTests(RunnerCase):
         for number, effect in enumerate(effects):
             self.core.successors = [OTHER] * number
             performers[type(effect)](effect)
+            self.clock.advance(0)
         self.assertEqual(done, effects)
         self.assertEqual(seen, [0, 1, 2, 3, 4])
         views = [ev.Neighbours(True, None, ("n3",) * number) for number in range(3)]
         self.assertEqual(self.machine.events, [*views, ev.Lost("n2")])
         performers[Mailed](Mailed(PEER, b"a"))
+        self.clock.advance(0)
         self.assertEqual(self.machine.events[4:], [ev.Mail("n2", b"a")])
         self.assertEqual(done, effects)
 
@@ -368,6 +381,7 @@ class RingTests(RunnerCase):
             dict.fromkeys((RingChanged, StatusChanged, Joined, PeerDied), lambda _effect: None)
         )
         performers[PeerDied](PeerDied(PEER))
+        self.clock.advance(0)
         self.assertEqual(self.machine.events[1:], [ev.Lost("n2")])
         self.tell(Post("n2", b"a"))
         self.assertEqual(len(self.ring.lookups), 1)
@@ -408,6 +422,7 @@ class AskTests(RunnerCase):
         self.ask()
         other: list[object] = []
         self.store.ask(Get(b"q"), 7.5, other.append)
+        self.clock.advance(0)
         self.assertEqual(
             self.machine.events, [ev.Ask(1, Get(b"k"), 5.0), ev.Ask(2, Get(b"q"), 7.5)]
         )
@@ -470,11 +485,12 @@ class KeepTests(RunnerCase):
             Post("n2", b"after"),
             Answered(1, ENDED),
         ]
+        at_commit: list[tuple[int, int]] = []
+        self.disk.noted = lambda: at_commit.append((len(self.ring.letters), len(self.ended)))
         with self.turn:
             self.store.vacate()
-            self.assertEqual(self.ring.letters, [(PEER.address, b"before")])
-            self.assertEqual((self.ended, self.disk.commits), ([], 0))
-        self.assertEqual(self.ring.letters[1:], [(PEER.address, b"after")])
+        self.assertEqual(at_commit, [(1, 0)])
+        self.assertEqual(self.ring.letters, [(PEER.address, b"before"), (PEER.address, b"after")])
         self.assertEqual((self.ended, self.disk.commits), ([ENDED], 1))
 
     def test_what_rests_on_a_commit_that_failed_never_leaves(self) -> None:
@@ -542,6 +558,7 @@ class TimerTests(RunnerCase):
         self.machine.script = script
         self.machine.due = 101.5
         self.store.moved()
+        self.clock.advance(0)
         self.assertEqual(self.machine.times, [(100.0, 5100.0)])
         for at, ticks in ((101.4, 0), (101.5, 1), (103.4, 1), (103.5, 2)):
             self.clock.advance(at - self.clock.seconds())
@@ -550,21 +567,25 @@ class TimerTests(RunnerCase):
     def test_an_earlier_deadline_moves_the_timer_and_a_later_one_does_not(self) -> None:
         for due, at in ((110.0, 110.0), (105.0, 105.0), (107.0, 105.0), (99.0, 100.0)):
             self.machine.due = due
-            self.store.vacate()
+            with self.turn:
+                self.store.vacate()
             (call,) = self.clock.getDelayedCalls()
             self.assertEqual(call.getTime(), at)
 
     def test_the_exact_deadline_is_looked_at_only_if_it_may_be_earlier(self) -> None:
         self.store.vacate()
+        self.clock.advance(0)
         self.assertEqual(self.machine.looked, 0)
         for due, looked in ((105.0, 1), (105.0, 1), (106.0, 1), (104.0, 2)):
             self.machine.due = due
             self.store.vacate()
+            self.clock.advance(0)
             self.assertEqual(self.machine.looked, looked)
 
     def test_at_the_timer_the_disk_is_kept_tidy_after_the_turn(self) -> None:
         self.machine.due = 101.0
         self.store.vacate()
+        self.clock.advance(0)
         self.machine.due = None
         self.disk.waiting = 200
         self.clock.advance(0.5)
@@ -586,7 +607,33 @@ class TimerTests(RunnerCase):
 
         self.machine.script = script
         self.mail()
-        self.assertEqual(order, ["Mail", "over", "Vacate", "over", "Neighbours", "over"])
+        self.assertEqual(order, ["Mail", "over"])
+        self.clock.advance(0)
+        self.assertEqual(order[2:], ["Vacate", "over", "Neighbours", "over"])
+
+    def test_what_one_turn_brings_is_handled_together_at_its_end(self) -> None:
+        with self.turn:
+            self.store.mailed(PEER, b"one")
+            self.store.mailed(OTHER, b"two")
+            self.assertEqual(self.machine.events, [])
+        self.assertEqual([type(each) for each in self.machine.events], [ev.Mail, ev.Mail])
+
+    def test_a_turn_handles_so_much_and_the_next_one_goes_on_in_order(self) -> None:
+        with self.turn:
+            for number in range(2 * AT_ONCE + 1):
+                self.store.mailed(PEER, b"%d" % number)
+        self.assertEqual(self.machine.batches, [AT_ONCE])
+        self.clock.advance(0)
+        self.assertEqual(self.machine.batches, [AT_ONCE, AT_ONCE, 1])
+        letters = [each.letter for each in self.machine.events if isinstance(each, ev.Mail)]
+        self.assertEqual(letters, [b"%d" % number for number in range(2 * AT_ONCE + 1)])
+
+    def test_a_stop_leaves_nothing_of_what_was_too_much_for_a_turn(self) -> None:
+        with self.turn:
+            for _ in range(AT_ONCE + 1):
+                self.store.mailed(PEER, b"a")
+        self.store.stop("over")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_an_exception_of_the_machine_is_logged_and_counted_and_stops_the_store(self) -> None:
         def script(_event: ev.Event) -> list[NodeEffect]:
@@ -619,7 +666,8 @@ class EndTests(RunnerCase):
         self.ask()
         self.ask()
         self.machine.due = 110.0
-        self.store.vacate()
+        with self.turn:
+            self.store.vacate()
         self.store.stop("the node is shutting down")
         self.assertEqual([type(each) for each in self.ended], [NotInRing, NotInRing])
         self.assertEqual(str(self.ended[0]), "the node is shutting down")

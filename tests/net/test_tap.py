@@ -163,7 +163,7 @@ class ProcessTests(TestCase):
             sys.executable, "-c", f"import signal; {before}\n{RUN_TWISTD}", "-n",
             "--pidfile=", "chordnode", "--interface", "127.0.0.1", *words,
         ]  # fmt: skip
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("CHORD")}
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("CHORDNODE_")}
         # An absolute path: trial's own directory is the working directory here.
         environ["PYTHONPATH"] = str(Path(__file__).parents[2])
         reactor.spawnProcess(process, sys.executable, command, environ)
@@ -289,7 +289,7 @@ class StartFailureTests(SynchronousTestCase):
 
     def twistd(self, *words: str) -> tuple[str, str]:
         """Run twistd, which has to fail, and return its standard error and its log."""
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("CHORD")}
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("CHORDNODE_")}
         environ["PYTHONPATH"] = str(Path(__file__).parents[2])
         done = subprocess.run(
             [sys.executable, "-c", RUN_TWISTD, *words], check=False, text=True, timeout=50,

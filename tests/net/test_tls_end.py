@@ -280,7 +280,7 @@ class RecordTests(EndCase):
         secrets: dict[str, bytes] = {}
         context = self.context()
         context.set_alpn_protos([MEMBERS.encode()])
-        context.set_keylog_callback(lambda _end, line: secrets.update([_secret(line)]))
+        context.set_keylog_callback(lambda _end, line: secrets.update([secret_of(line)]))
         client, server = TlsEnd(context, server=False), self.two.accept()
         converse(client, server)
         self.assertTrue(server.established)
@@ -288,10 +288,14 @@ class RecordTests(EndCase):
 
 
 class Writer:
-    """Writes any records as the other end, from its secret (RFC 8446, sections 5.2 and 7)."""
+    """Writes any records as the other end, from its secret (RFC 8446, sections 5.2 and 7).
 
-    def __init__(self, secret: bytes) -> None:
+    :param number: how many records it has written so far.
+    """
+
+    def __init__(self, secret: bytes, number: int = 0) -> None:
         self._begin(secret)
+        self._number = number
 
     def _begin(self, secret: bytes) -> None:
         self._secret, self._number = secret, 0
@@ -317,7 +321,7 @@ class Writer:
         return record
 
 
-def _secret(line: bytes) -> tuple[str, bytes]:
+def secret_of(line: bytes) -> tuple[str, bytes]:
     label, _random, secret = line.decode().split()
     return label, bytes.fromhex(secret)
 

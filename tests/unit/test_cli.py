@@ -76,7 +76,7 @@ class HelpTests(CommandCase):
             "get": " NODE KEY", "delete": " NODE KEY", "watch": " NODE KEY", "keys": " NODE",
             "logs": " NODE", "replay": " FILE...",
             "check-history": " FILE", "explain-key": " KEY", "store": " [COMMAND]",
-            "lab": " [NAME]",
+            "lab": " [NAME]", "join": " TOKEN", "renew": " DIR", "revoke": " [NAME]",
         }  # fmt: skip
         for name in COMMANDS:
             first = self.p2pnet(name, "--help")[1].splitlines()[0]
@@ -120,6 +120,9 @@ class HelpTests(CommandCase):
                 ],
                 "Messages": ["send-message", "get-messages"],
                 "Keys": ["put", "get", "delete", "watch", "keys", "store", "explain-key"],
+                "Members of a secured network": [
+                    "invite", "join", "renew", "certificates", "revoke", "rotate-authority",
+                ],
                 "Look inside": [
                     "status", "doctor", "ring", "explain", "trace", "lookup", "logs", "replay",
                     "check-history",

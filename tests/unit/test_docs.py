@@ -30,7 +30,7 @@ from chordnet.cli.store import backup, group, keys, operate, standing
 from chordnet.cli.store.explain import Explained, Looked
 from chordnet.cli.store.explain import explained_json as explained_key_json
 from chordnet.cli.trust import certificates as certificates_command
-from chordnet.cli.trust import invite, join, revoke, rotate
+from chordnet.cli.trust import invite, join, renew, revoke, rotate
 from chordnet.core.base import config
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import NodeRef
@@ -716,6 +716,8 @@ class Json(SynchronousTestCase):
             make_network()["one"], Path("there"), Told("default", 160, ["h:1"]), new=True
         )
         self.assertShape("join", join.joined_json(member))
+        found = renew.renewed_json(Path("there"), member.identity, renewed=True)
+        self.assertShape("renew", found)
 
     def test_the_json_of_send_is_as_described(self):
         receipt = Receipt("id", "apple", 2, 2, 1, 1, 0.1, False, [])

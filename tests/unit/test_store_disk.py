@@ -34,7 +34,7 @@ from tests.seeds import said_seed
 from tests.unit.storage_support import left_by_death
 
 FORMATION = bytes(range(16))
-MEMBERS = (Member("Node 1", 11), Member("Node 2", (1 << 63) - 1), Member("Nœud 3", 0))
+MEMBERS = (Member("Node 1", 11), Member("Node 2", (1 << 62) - 1), Member("Nœud 3", 0))
 
 
 def record(number: int, value: bytes | None = b"") -> Record:
@@ -69,7 +69,7 @@ def any_entry(rng: random.Random) -> Entry:
         kept(slot, key, number), kept(slot, key, number, bytes(rng.randrange(300))),
         HeadKept(head(slot, number)), AllDropped(slot), VoteKept(founding(f"v{number}")),
         FoundingKept(founding(f"f{number}")), RecordDropped(slot, key), NumberKept(number),
-        SecretKept(b"%d" % number), MarkKept(f"Node {slot}", Mark(number, 1, 2, number, b"p" * 16)),
+        SecretKept(b"%d" % number), MarkKept(f"Node {slot}", Mark(number, 1, 2, number, b"p" * 12)),
     ))  # fmt: skip
 
 
@@ -446,14 +446,15 @@ class CheckpointTests(DiskCase):
         self.assertEqual((len(self.kept.heads), len(self.kept.records)), (AHEAD_ENTRIES - 1, 2))
 
     def test_a_commit_that_would_go_beyond_by_one_byte_is_a_checkpoint(self) -> None:
-        for beyond, waiting in ((0, 2), (1, 0)):
+        for beyond, waiting in ((0, 3), (1, 0)):
             disk = self.open()
             self.put(disk, HeadKept(head(1)))
-            disk.put(_sized(AHEAD_BYTES - self.ahead.stat().st_size + beyond))
+            for each in _sized(AHEAD_BYTES - self.ahead.stat().st_size + beyond):
+                disk.put(each)
             disk.commit()
             self.assertEqual(disk.waiting, waiting)
             self.again(disk).close()
-            self.assertEqual(len(self.kept.records), 1)
+            self.assertEqual(len(self.kept.records), 2)
             self.clear()
 
     def test_what_was_dropped_or_committed_weighs_nothing_in_the_next_commit(self) -> None:
@@ -468,19 +469,21 @@ class CheckpointTests(DiskCase):
     def test_what_is_written_by_the_commit_itself_is_not_written_ahead(self) -> None:
         """It replaces what is written ahead, is there after a crash, and more may follow it."""
         disk = self.filled(2)
-        self.put(disk, kept(1, b"key", 7, bytes(AHEAD_BYTES)), AllDropped(2))
+        halves = (kept(1, key, 7, bytes(AHEAD_BYTES // 2)) for key in (b"key", b"other"))
+        self.put(disk, *halves, AllDropped(2))
         self.assertEqual((disk.waiting, self.ahead.stat().st_size), (0, 0))
         self.put(disk, HeadKept(head(8)))
         self.again(disk)
         self.assertEqual(self.slots(), [1, 2, 8])
-        self.assertEqual([each.content.version for *_place, each in self.kept.records], [7])
+        self.assertEqual([each.content.version for *_place, each in self.kept.records], [7, 7])
 
 
-def _sized(size: int) -> RecordKept:
-    """Return an entry whose encoded record has so many bytes."""
-    plain = written(kept(1, b"sized", 1, bytes(1 << 18)))
-    assert isinstance(plain, RecordWritten)
-    return kept(1, b"sized", 1, bytes(size - len(plain.record) + (1 << 18)))
+def _sized(size: int) -> tuple[RecordKept, RecordKept]:
+    """Return entries whose encoded records have so many bytes together."""
+    first, plain = kept(1, b"first", 1, bytes(1 << 20)), kept(1, b"sized", 1, bytes(1 << 18))
+    found = [written(each) for each in (first, plain)]
+    has = sum(len(each.record) for each in found if isinstance(each, RecordWritten))
+    return first, kept(1, b"sized", 1, bytes(size - has + (1 << 18)))
 
 
 class MemoryTests(DiskCase):

@@ -316,5 +316,4 @@ class ReadTests(SynchronousTestCase):
 
     def assert_impossible(self, messages: Sequence[Message]) -> None:
         for message in messages:
-            error = self.assertRaises(ValueError, read, encode([message]))
-            self.assertEqual(str(error), f"an impossible {type(message).__name__}")
+            self.assertRaises(ValueError, read, encode([message]))

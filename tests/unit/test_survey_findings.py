@@ -22,6 +22,7 @@ from chordnet.survey.findings import (
     MoreLikeTheLast,
     NotAsked,
     NotInRing,
+    OfCertificates,
     OnPurpose,
     OtherNetwork,
     RecordedTwice,
@@ -57,6 +58,10 @@ SENTENCES: list[tuple[Fact, str]] = [
     (
         Unwell(4, Condition(Matter.CUT_OFF, "is off the network"), "default"),
         "Node 4 is off the network; connect it again with: p2pnet chaos heal",
+    ),
+    (
+        OfCertificates((4,), "renewal", "Node 4: the certificate is not renewed: nobody answers"),
+        "Node 4: the certificate is not renewed: nobody answers",
     ),
     (Silent(4, "no word"), "Node 4 does not answer: no word"),
     (WrongIdentifier(4, "aa", "bb"), "Node 4: its identifier is aa, its name gives bb"),
@@ -165,11 +170,8 @@ SENTENCES: list[tuple[Fact, str]] = [
         OnPurpose("frozen 3", "p2pnet chaos heal"),
         "on purpose, until p2pnet chaos heal: frozen 3",
     ),
-    (
-        Insecure((1, 2, 3, 5, "laptop")),
-        "insecure: who reaches Node 1-3, 5, laptop may join, read and send (--insecure)",
-    ),
-    (Insecure(("laptop",)), "insecure: who reaches laptop may join, read and send (--insecure)"),
+    (OfCertificates((4,), "clock", "Node 4: its clock"), "Node 4: its clock"),
+    (Insecure((1, "laptop"), "none", "insecure: who"), "insecure: who"),
 ]
 FACTS = [fact for fact, _ in SENTENCES]
 

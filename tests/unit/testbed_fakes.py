@@ -206,6 +206,8 @@ class FakeNodes:
     """What nodes say of the store once one is told to begin it."""
     vacated: list[int] = attrs.field(factory=list)
     cannot_vacate: str = ""
+    members: Any = None
+    """What answers about certificates, if the network is secured: called with a node's number."""
     asked: list[int] = attrs.field(factory=list)
     begun: list[int] = attrs.field(factory=list)
     open: int = 0
@@ -265,6 +267,10 @@ class FakeClient:
         if number not in values:
             return fail(ConnectFailed(f"nobody listens at {self.address}"))
         return succeed(values[number])
+
+    @property
+    def membership(self) -> Any:
+        return self.nodes.members(self.nodes.number(self.address))
 
     def status(self) -> Deferred[NodeStatus]:
         if self.address in self.nodes.visitors:

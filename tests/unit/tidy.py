@@ -92,8 +92,8 @@ _ARROWS = {
     "trust.base wire wire.trust",
     "net.enrol": "core.base net.base net.links net.streams net.tls trust "
     "trust.base wire wire.trust",
-    "net.serve": "core.base core.log net.base net.links net.observe trust.base wire "
-    "wire.trust",
+    "net.serve": "core.base core.log net.base net.links net.observe trust.base "
+    "wire wire.trust",
     "net.runtime": "core.base core.seals core.store.base core.store.begin "
     "net.base net.enrol net.links net.observe net.serve net.store net.tls record "
     "storage storage.base storage.log storage.store trust.base wire wire.trust",
@@ -106,14 +106,14 @@ _ARROWS = {
     "web": "core.base net.base net.runtime net.store wire",
     "service": "core.base net.base net.handles net.links net.observe "
     "net.runtime net.serve net.tls seams settings web wire",
-    "client": "core.base home judge.store net.base net.handles net.links net.tls "
-    "trust trust.base wire wire.trust",
+    "client": "core.base home judge.store net.base net.handles net.links "
+    "net.tls trust trust.base wire wire.trust",
     "server": "service",
     "tap": "core.base home kinds net.enrol net.links service settings sources "
     "testbed.identities",
     "testing": "core.base core.log net.base service",
     "cli.base": "client core.base draw survey testbed.actions testbed.base "
-    "testbed.engines trust wire",
+    "testbed.engines testbed.identities trust wire",
     "cli.commands": "cli.base draw judge survey survey.store survey.trust "
     "testbed.actions testbed.base wire",
     "cli.trust": "cli.base core.base draw net.enrol survey survey.trust "
@@ -187,7 +187,7 @@ METHODS = {
     "chordnet.net.links.protocol.Connection": 28,
     "chordnet.net.links.transport.PeerTransport": 39,
     "chordnet.net.runtime.node.LocalNode": 33,
-    "chordnet.net.store.runner.StoreRunner": 26,
+    "chordnet.net.store.runner.StoreRunner": 25,
     "chordnet.service.ChordService": 30,
     "chordnet.sim.store.world.StoreWorld": 27,
     "chordnet.sim.world.network.Network": 38,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -40,7 +41,7 @@ def connector(reactor: Any, network: str, home: NetworkHome | None = None) -> Co
     def connect(address: str) -> Client:
         identity = None
         if home is not None and (described := home.load()) is not None and described.secured:
-            identity = _identity(home.operator_directory)
+            identity = _identity(home)
         return P2PNetClient(
             address,
             reactor,
@@ -53,22 +54,45 @@ def connector(reactor: Any, network: str, home: NetworkHome | None = None) -> Co
     return connect
 
 
-def _identity(directory: Path) -> Any:
-    """Return the identity in a directory, as it is now: a command may renew it."""
+def _identity(home: NetworkHome) -> Any:
+    """Return the operator's identity as it is now: a command may replace it.
+
+    One that has become old is renewed, if the authority is here: nothing else renews it while the
+    network runs.
+    """
     from chordnet.trust.identity import (  # noqa: PLC0415 - only secured networks
         CERTIFICATE,
         Identity,
     )
 
+    directory = home.operator_directory
     try:
         stamp = (directory / CERTIFICATE).stat().st_mtime_ns
     except OSError:
         stamp = 0  # loading it says what is wrong
     if _loaded.get(directory, (None, 0))[1] != stamp or not stamp:
-        _loaded[directory] = Identity.load(directory), stamp
+        identity = Identity.load(directory)
+        if identity.subject.since < time.time() - _OLD_S:
+            identity = _renewed(home) or identity
+        _loaded[directory] = identity, stamp
     return _loaded[directory][0]
 
 
+def _renewed(home: NetworkHome) -> Any:
+    """Return the operator's identity, renewed by the authority; None if that is not here."""
+    from chordnet.testbed.identities.keeping import (  # noqa: PLC0415 - only secured networks
+        NetworkIdentities,
+    )
+    from chordnet.trust.authority import AUTHORITY  # noqa: PLC0415 - the same
+    from chordnet.trust.identity import Identity  # noqa: PLC0415 - the same
+
+    if not (home.authority_directory / AUTHORITY).exists():
+        return None
+    NetworkIdentities(home).provide(())
+    return Identity.load(home.operator_directory)
+
+
+_OLD_S = 10 * 86_400.0
 _loaded: dict[Path, tuple[Any, int]] = {}
 
 

@@ -193,6 +193,8 @@ def unconfirmed_text(receipt: Receipt) -> str:
         return f"{count(receipt.lost, 'node')} had given its number up as lost; send it again"
     if receipt.unsigned:
         return f"{count(receipt.unsigned, 'node')} counted without a signature of its own"
+    if receipt.missing:
+        return "those of them that are in the ring get it from their neighbours"
     return "nodes that are alive get it from their neighbours"
 
 

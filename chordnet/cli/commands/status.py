@@ -1,4 +1,4 @@
-"""``p2pnet status``: a table of all nodes."""
+"""``p2pnet status`` and ``p2pnet networks``: tables of all nodes, and of all networks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ import click
 
 from chordnet.cli.base.output import console, print_json, refs
 from chordnet.cli.base.session import with_testbed
-from chordnet.cli.base.words import Command, json_option, network_option, timeout_option
+from chordnet.cli.base.words import (
+    DEFAULT_NETWORK,
+    Command,
+    json_option,
+    network_option,
+    timeout_option,
+)
 from chordnet.draw.phrases import count, plain
 from chordnet.survey.errors import command
 from chordnet.survey.findings import in_words
@@ -18,7 +24,7 @@ from chordnet.survey.store.merged import Store
 from chordnet.survey.store.shares import Share, share_of
 from chordnet.survey.verdict import Names, insecure
 from chordnet.testbed.actions.context import Testbed
-from chordnet.testbed.actions.looking import look
+from chordnet.testbed.actions.looking import Known, known_networks, look
 from chordnet.wire.rpc import FingerEntry, NodeStatus
 
 if TYPE_CHECKING:
@@ -294,3 +300,57 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+
+
+# ---- all networks ----
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Example:
+  p2pnet networks
+""",
+)
+@json_option
+def networks(as_json: bool) -> None:
+    """List the networks that were started here, and what runs of them."""
+    found = with_testbed(DEFAULT_NETWORK, known_networks)
+    if as_json:
+        print_json({"networks": [_network_document(each) for each in found]})
+    elif not found:
+        print("no network was started here; p2pnet start-network starts one")
+    else:
+        from rich import box  # noqa: PLC0415 - loads slowly
+        from rich.table import Table  # noqa: PLC0415 - the same
+
+        table = Table("network", "engine", "nodes", "running", "ports", "members", box=box.SIMPLE)
+        for each in found:
+            table.add_row(*_network_row(each))
+        console().print(table)
+        for each in found:
+            if each.problem:
+                print(f"{each.name}: {each.problem}")
+
+
+def _network_row(known: Known) -> tuple[str, ...]:
+    network = known.description
+    if network is None:
+        return (known.name, *[""] * 5)
+    ports = f"{network.base_port} to {network.base_port + network.size - 1}"
+    running = "" if known.problem else str(len(known.running)) if known.running else "stopped"
+    members = "known (TLS)" if network.secured else "anybody"
+    return known.name, network.engine, str(network.size), running, ports, members
+
+
+def _network_document(known: Known) -> dict[str, Any]:
+    network = known.description
+    return {
+        "name": known.name,
+        "engine": None if network is None else network.engine,
+        "nodes": None if network is None else network.size,
+        "base_port": None if network is None else network.base_port,
+        "secured": None if network is None else network.secured,
+        "running": sorted(known.running),
+        "problem": known.problem or None,
+    }

@@ -4,6 +4,12 @@ The part that sends a message keeps to these, and the checks (:mod:`chordnet.cor
 hold every peer to them.
 """
 
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
 PHRASE_BYTES = 65_536
 """UTF-8 bytes of a message that is broadcast, unless a network is configured otherwise."""
 MAX_KEY_BYTES = 1024
@@ -25,6 +31,10 @@ CLOCK_AHEAD_S = 86_400.0
 
 COUNT_LIMIT = 1 << 62
 """Incarnations, sequence numbers and request numbers are smaller."""
+Count = Annotated[int, Meta(ge=0, lt=COUNT_LIMIT)]
+"""A number below it: any other is refused as soon as a message is decoded."""
+StoreKey = Annotated[bytes, Meta(min_length=1, max_length=MAX_KEY_BYTES)]
+"""A key of the store, likewise."""
 LABEL_LIMIT = 1 << 63
 DIGEST_LIMIT = 1 << 64
 NODES_LIMIT = 1 << 31

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,8 @@ import msgspec
 from chordnet.core.base.errors import ConfigError
 from chordnet.core.base.naming import usable_address, usable_name
 from chordnet.net.enrol.blocking import ask_all_now
-from chordnet.net.enrol.talks import Gift, JoinTalk
+from chordnet.net.enrol.talks import Gift, JoinTalk, RenewTalk
+from chordnet.net.tls.credentials import Credentials
 from chordnet.trust.base.errors import IdentityError
 from chordnet.trust.base.files import read_file, write_private
 from chordnet.trust.enrolment import Newcomer, check_usable
@@ -76,6 +77,24 @@ def become_member(
     gift.identity.save(directory)
     write_private(directory / NETWORK, msgspec.json.format(msgspec.json.encode(told)))
     return Member(gift.identity, directory, told, new=True)
+
+
+def renew_here(
+    identity: Identity,
+    directory: Path,
+    addresses: Sequence[str],
+    *,
+    wall: Callable[[], float] = time.time,
+    ask: Callable[..., Gift] = ask_all_now,
+) -> Identity:
+    """Return the renewed identity, which takes the place of the one in a directory.
+
+    :raises ChordnetError: nobody renews it; the present one is kept.
+    """
+    talk = RenewTalk(Credentials(identity, wall, directory), wall)
+    renewed = ask(talk, addresses).identity
+    renewed.save(directory)
+    return renewed
 
 
 def _present(token: Token, directory: Path, *, peer: bool) -> Member:

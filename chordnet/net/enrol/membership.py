@@ -36,7 +36,7 @@ from chordnet.wire.trust.bundles import BundleMessage
 from chordnet.wire.trust.members import Certified, NodeCertificates
 
 MOST_CLIENTS_TOLD = 64
-MOST_REVOKED_TOLD = 256
+MOST_REVOKED_TOLD = 64
 
 
 @attrs.frozen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from chordnet.core.base.errors import RemoteProtocolError
 from chordnet.net.tls.credentials import Credentials
@@ -34,6 +35,8 @@ class Spreading:
         self._credentials = credentials
         self._adopt = adopt
         self._tell_all = tell_all
+        self._sent: WeakKeyDictionary[Line, int] = WeakKeyDictionary()
+        """The version that was sent on a connection, which is sent once there."""
 
     def met(self, line: Line) -> None:
         """Tell a peer that has just been connected which version is in force here."""
@@ -46,7 +49,8 @@ class Spreading:
         """
         own = self._credentials.current().bundle
         if isinstance(message, BundleVersion):
-            if message.version < own.version:
+            if message.version < own.version and self._sent.get(line, 0) < own.version:
+                self._sent[line] = own.version
                 line.send(_text(own))
             return
         if message.version < own.version or message.bundle == own.encode():

@@ -38,6 +38,7 @@ from chordnet.net.links.trusting import (
 from chordnet.net.streams.layer import HANDSHAKE, SecureLayer
 from chordnet.net.tls.credentials import ENROLMENT
 from chordnet.trust.base.errors import Untrusted
+from chordnet.trust.base.subjects import Subject
 from chordnet.wire.codec import read_answer, read_hello, read_opening
 from chordnet.wire.greeting import (
     CLIENT,
@@ -71,7 +72,9 @@ class Peers(Sessions, Protocol):
 class Clients(Sessions, Protocol):
     """Takes over connections on which a client has greeted."""
 
-    def refuse(self, *, operates: bool = False) -> Refuse | None: ...
+    def refuse(
+        self, *, operates: bool = False, subject: Subject | None = None
+    ) -> Refuse | None: ...
     def attach(self, connection: Connection, shown: Shown | None) -> Handler:
         """Take over; ``shown`` is what the client has shown of its cookies."""
 
@@ -157,7 +160,8 @@ class Door(ServerFactory):
         if refusal is not None:
             return refusal
         if hello.role == CLIENT:
-            return self.clients.refuse(operates=self._operates(connection, hello))
+            operates = self._operates(connection, hello)
+            return self.clients.refuse(operates=operates, subject=connection.subject)
         if hello.role == WHO:
             return None
         assert hello.node is not None

@@ -19,6 +19,7 @@ from chordnet.core.base.effects import (
     Traced,
 )
 from chordnet.core.base.messages import NodeRef
+from chordnet.net.base.addresses import is_loopback, parse_address
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
@@ -54,6 +55,7 @@ class Notices:
         self._keep_peers = keep_peers
         self._wall = wall
         self._neighbours: tuple[bytes, bytes] = (b"", b"")
+        self._told_of_far_ones = False
 
     def fire_later(self, effect: object) -> None:
         """Call the callbacks for effects of this type after the turn."""
@@ -77,12 +79,28 @@ class Notices:
         neighbours = (before.raw if before else b"", after.raw if after else b"")
         if neighbours != self._neighbours:
             self._neighbours = neighbours
+            self._warn_of_far_ones(before, after)
             self._journal.info(
                 "stands between {before} and {after}",
                 before=before.name if before else "nobody",
                 after=after.name if after else self._me.name,
             )
         self.fire_later(effect)
+
+    def _warn_of_far_ones(self, *neighbours: NodeRef | None) -> None:
+        """Say once that other machines do not reach this node, if its ring extends to them."""
+        if self._told_of_far_ones or not _is_here(self._me):
+            return
+        far = [each for each in neighbours if each is not None and not _is_here(each)]
+        if far:
+            self._told_of_far_ones = True
+            self._journal.warn(
+                "{peer} is at {address}, and other machines do not reach this node at {own}: have"
+                " it listen for them, with an identity or with --insecure",
+                peer=far[0].name,
+                address=far[0].address,
+                own=self._me.address,
+            )
 
     def peer_died(self, effect: PeerDied) -> None:
         """Log that a peer is dead or has left."""
@@ -120,3 +138,7 @@ class Notices:
             peer=effect.peer.name or effect.peer.address,
             reason=str(effect.reason),
         )
+
+
+def _is_here(node: NodeRef) -> bool:
+    return is_loopback(parse_address(node.address)[0])

@@ -280,7 +280,7 @@ CALLS = (
     Call(BeginStore, begin_store, Role.OPERATE, doing="beginning a store"),
     Call(SetStoreAside, set_store_aside, Role.OPERATE, doing="setting the node's store aside"),
     Call(Invite, certificates.invite, Role.OPERATE, doing="inviting"),
-    Call(GetCertificates, certificates.get_certificates, Role.READ),
+    Call(GetCertificates, certificates.get_certificates, Role.READ, long=True),
     Call(GiveBundle, certificates.give_bundle, Role.OPERATE, doing="changing who is trusted"),
     Call(AskIssuerKey, certificates.ask_issuer_key, Role.OPERATE, doing="making an issuer"),
     Call(CertifyIssuer, certificates.certify_issuer, Role.OPERATE, doing="making an issuer"),

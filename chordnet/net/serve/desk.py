@@ -3,7 +3,8 @@
 At the limit, an idle client gives way to a new one: first the oldest of those that have sent no
 request yet, then the one whose last request is oldest. A client that waits for an answer or follows
 keeps its place. If nobody gives way, there are a few places more for operators, so that a node full
-of busy clients can still be looked at and stopped.
+of busy clients can still be looked at and stopped. Where clients have certificates, the owner of
+one has a quarter of the places at most.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from chordnet.net.links.trusting import still_trusted
 from chordnet.net.serve.clients import ClientSession
 from chordnet.net.serve.permissions import Permissions
 from chordnet.net.serve.seams import Node
+from chordnet.trust.base.subjects import Subject
 from chordnet.wire.codec import LONG_OF_CLIENTS
 from chordnet.wire.greeting import Refuse
 from chordnet.wire.parts import PartsRoom
@@ -22,6 +24,8 @@ from chordnet.wire.trust.cookies import Shown
 
 SILENT_S = 1.0
 """How long a client may take for its first request before it gives way to another one."""
+SHARES = 4
+"""The owner of one certificate may have one in so many of the places."""
 QUIET_S = 5.0
 """How long a client keeps its place after a request while others want it."""
 
@@ -53,19 +57,31 @@ class ClientDesk:
         """Connections with clients."""
         return len(self._sessions)
 
-    def refuse(self, *, operates: bool = False) -> Refuse | None:
+    def refuse(self, *, operates: bool = False, subject: Subject | None = None) -> Refuse | None:
         """Return why a further client is refused, None if it is welcome.
 
         :param operates: it is an operator, for whom places are kept.
+        :param subject: whom its certificate names.
         """
         if self._stopped:
             return Refuse("full", "this node is shutting down")
         limits = self.node.limits
+        if subject is not None and self._held_by(subject) >= max(1, limits.max_clients // SHARES):
+            return Refuse(
+                "full",
+                f"{subject.name!r} has as many connections with this node as one certificate may",
+            )
         if len(self._sessions) < limits.max_clients or self._make_room():
             return None
         if operates and len(self._sessions) < limits.max_clients + limits.kept_clients:
             return None
         return Refuse("full", "this node has as many clients as it accepts; try another node")
+
+    def _held_by(self, subject: Subject) -> int:
+        """Return how many connections the owner of a certificate has."""
+        owners = (connection.subject for connection in self._sessions.values())
+        names = [(each.role, each.name) for each in owners if each is not None]
+        return names.count((subject.role, subject.name))
 
     def _make_room(self) -> bool:
         """Disconnect an idle client; return True if there was one.

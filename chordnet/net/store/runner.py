@@ -7,12 +7,17 @@ machine.
 What a letter or an answer rests on is on disk before it leaves, so both wait for the commit of
 their turn (:mod:`chordnet.net.store.records`). If something cannot be kept, the store of this node
 stops for good; the node stays in its ring, the other members go on, and clients are told why.
+
+What a turn brings for the store is done together at its end, when the ring's messages have been
+sent. So the letters of one read, or the requests of one client, are answered in one letter to each
+node and one write on disk. A turn does only so much of it; the rest waits until other connections
+have been read, so that a busy store does not hold up broadcasts.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 from typing import Any
@@ -57,6 +62,8 @@ from chordnet.net.store.letters import Letters, Ring
 from chordnet.net.store.records import StoreRecords
 from chordnet.net.store.watches import Ended, StoreWatches
 
+AT_ONCE = 32
+"""Events of the store that one turn handles."""
 MAX_OPERATIONS = 4096
 """Operations of one node's clients at the same time."""
 _GONE = frozenset({LinkFault.REFUSED, LinkFault.REJECTED, LinkFault.UNREACHABLE})
@@ -112,7 +119,10 @@ class StoreRunner:
         self._watches = StoreWatches(self.post)
         self._letters = Letters(shared, ring, lambda name: self.post(ev.Lost(name)))
         self._waiting: deque[ev.Event] = deque()
-        self._stepping = False
+        self._due = False
+        """Whether what waits is handled at the end of this turn, or soon."""
+        self._rest: IDelayedCall | None = None
+        """The call that handles what was too much for one turn."""
         self._timer: IDelayedCall | None = None
         self._armed = _NEVER
         self._view: ev.Neighbours | None = None
@@ -187,21 +197,19 @@ class StoreRunner:
 
     def performing(self, others: Performers) -> Performers:
         """Return what performs the effects of the ring's machine, with what this store heeds."""
-        moved: Performers = {
-            kind: partial(self._and_moved, others[kind])
-            for kind in (RingChanged, StatusChanged, Joined)
-        }
-        died = partial(self._and_died, others[PeerDied])
+
+        def and_moved(perform: Callable[[Any], None], effect: Any) -> None:
+            perform(effect)
+            self.moved()
+
+        def died(effect: PeerDied) -> None:
+            others[PeerDied](effect)
+            self._lose(effect.peer.name)
+
+        kinds = (RingChanged, StatusChanged, Joined)
+        moved: Performers = {kind: partial(and_moved, others[kind]) for kind in kinds}
         mailed: Performers = {Mailed: lambda effect: self.mailed(effect.sender, effect.letter)}
         return {**others, **moved, PeerDied: died, **mailed}
-
-    def _and_moved(self, perform: Callable[[Any], None], effect: Any) -> None:
-        perform(effect)
-        self.moved()
-
-    def _and_died(self, perform: Callable[[Any], None], effect: PeerDied) -> None:
-        perform(effect)
-        self._lose(effect.peer.name)
 
     def heeding(self, down: Down) -> Down:
         """Return ``down`` as it is called so that this store hears of it, too."""
@@ -287,28 +295,34 @@ class StoreRunner:
     # ---- the machine ------------------------------------------------------------------------
 
     def post(self, event: ev.Event) -> None:
-        """Handle ``event`` now, or after the one that is being handled."""
+        """Handle ``event`` at the end of this turn, together with all others that it brings."""
         if self._stopped:
             return
         self._waiting.append(event)
-        if self._stepping:
-            return
-        self._stepping = True
-        try:
-            while self._waiting:
-                self._handle(self._waiting.popleft())
-        finally:
-            self._stepping = False
-        self._arm()
+        if not self._due:
+            self._due = True
+            self._turn.after(self._run)
 
-    def _handle(self, event: ev.Event) -> None:
+    def _run(self) -> None:
+        """Handle what waits, or as much of it as one turn may."""
+        self._rest, waiting = None, self._waiting
+        events = [waiting.popleft() for _ in range(min(AT_ONCE, len(waiting)))]
+        if events and not self._stopped:
+            with self._turn:
+                self._handle(events)
+                self._arm()
+        # What it brought about itself, and what is left, waits for others.
+        self._due = bool(self._waiting)
+        if self._due:
+            self._rest = self._shared.reactor.callLater(0, self._run)
+
+    def _handle(self, events: Sequence[ev.Event]) -> None:
         shared = self._shared
         try:
-            effects = self.machine.step(event, shared.seconds(), shared.wall())
+            effects = self.machine.steps(events, shared.seconds(), shared.wall())
         except Exception:  # noqa: BLE001 - logged with its traceback
-            self._journal.failure(
-                NetMetric.CORE_ERRORS, f"the store failed on {type(event).__name__}"
-            )
+            kinds = ", ".join(dict.fromkeys(type(event).__name__ for event in events))
+            self._journal.failure(NetMetric.CORE_ERRORS, f"the store failed on {kinds}")
             # It may have promised something that was never to be kept: it must not go on.
             self._give_up("its protocol has failed; the log says where")
             return
@@ -381,6 +395,10 @@ class StoreRunner:
 
     def _end(self, problem: ChordnetError) -> None:
         self._waiting.clear()
+        self._due = False
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

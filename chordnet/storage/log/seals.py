@@ -40,6 +40,11 @@ def proof_of(value: bytes) -> Proof | None:
     return _decode_proof(value) if value else None
 
 
+def _bare(proof: Proof) -> Proof:
+    """Return a seal without the certificates."""
+    return Proof(proof.first, proof.count, proof.signature, proof.certificate, proof.path)
+
+
 class SealTable:
     """The seals in the database of one log."""
 
@@ -66,12 +71,13 @@ class SealTable:
         proofs = [each.record.proof for each in messages]
         if not any(proofs):
             return []
-        return [b"" if each is None else encode(self._short(each)) for each in proofs]
-
-    def _short(self, proof: Proof) -> Proof:
-        """Return a seal without the certificates, if the database has them."""
-        known = self._chains.get(proof.certificate) == proof.chain
-        return _replace(proof, chain=[]) if known else proof
+        known = self._chains
+        return [
+            b""
+            if each is None
+            else encode(each if known.get(each.certificate) != each.chain else _bare(each))
+            for each in proofs
+        ]
 
     def whole(self, proof: Proof) -> Proof | None:
         """Return a seal with its certificates; None if they are lost."""
@@ -84,6 +90,7 @@ class SealTable:
         :param proofs: by position.
         :raises sqlite3.Error: it failed.
         """
+        seals: list[Row] = []
         for row in rows:
             proof = proofs.get(row[0])
             if proof is None:
@@ -94,10 +101,9 @@ class SealTable:
                     "INSERT OR REPLACE INTO certificates VALUES (?, ?, ?)",
                     (*certificate, checksum(*certificate)),
                 )
-            seal = (row[0], proof.certificate, encode(_replace(proof, chain=[])))
-            self._db.execute(
-                "INSERT OR REPLACE INTO seals VALUES (?, ?, ?, ?)", (*seal, checksum(*seal))
-            )
+            seal = (row[0], proof.certificate, encode(_bare(proof)))
+            seals.append((*seal, checksum(*seal)))
+        self._db.executemany("INSERT OR REPLACE INTO seals VALUES (?, ?, ?, ?)", seals)
 
     def stored(self, proofs: Mapping[int, Proof]) -> None:
         """Note that the transaction has been committed."""

@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import msgspec
 
+from chordnet.core.base.limits import Count
+
 
 class Ballot(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
     """One attempt's number."""
 
-    epoch: int
-    counter: int
+    epoch: Count
+    counter: Count
     node: str
-    run: int
+    run: Count
 
 
 NONE = Ballot(0, 0, "", 0)

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from chordnet.core.base.limits import Count
 from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.records import GROUND, Content, Floor
 
@@ -26,7 +27,7 @@ class Member(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False)
     """A disk that holds a slot."""
 
     node: str
-    store: int
+    store: Count
 
 
 class Configuration(msgspec.Struct, frozen=True, array_like=True):

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import Annotated
 
+import msgspec
+from msgspec import Meta
+
+from chordnet.core.base.limits import Count
 from chordnet.core.store.base.configurations import Head
 from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.records import Record
+
+PROOF_BYTES = 12
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """How far a disk is, as its node has said (:mod:`chordnet.core.store.begin.marks`)."""
 
-    store: int
-    run: int
-    life: int
+    store: Count
+    run: Count
+    life: Count
     """Tells two runs of one number apart."""
-    number: int
+    number: Count
     """Writes of this disk, those of all runs."""
-    proof: bytes
+    proof: Annotated[bytes, Meta(min_length=PROOF_BYTES, max_length=PROOF_BYTES)]
     """Shows to the disk that it has said so itself."""
 
 

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
+from msgspec import Meta
 
+from chordnet.core.base.limits import MAX_VALUE_BYTES, Count, StoreKey
 from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Configuration, Member, Recovery, Vote
+from chordnet.core.store.base.founding import MOST_SLOTS
 from chordnet.core.store.base.records import Content, Floor, Record
 
+FORMATION_BYTES = 16
+"""Of the name of a formation."""
 T = TypeVar("T")
 
 PAGE_BYTES = 65_536
@@ -46,16 +51,16 @@ def page(items: Iterable[T], most: int | None = None) -> tuple[T, ...]:
 class Address(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Whom a request is meant for, in which epoch of which slot."""
 
-    formation: bytes
-    slot: int
-    generation: int
-    epoch: int
-    store: int
+    formation: Annotated[bytes, Meta(min_length=FORMATION_BYTES, max_length=FORMATION_BYTES)]
+    slot: Annotated[int, Meta(ge=0, lt=MOST_SLOTS)]
+    generation: Count
+    epoch: Count
+    store: Count
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
     address: Address
-    rid: int
+    rid: Count
 
 
 # ---- keys -----------------------------------------------------------------------------------
@@ -64,7 +69,7 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
 class Prepare(_Message, frozen=True):
     """Promise to take nothing below ``ballot`` for this key, and say what was accepted."""
 
-    key: bytes
+    key: StoreKey
     ballot: Ballot
 
 
@@ -74,7 +79,7 @@ class Promised(_Message, frozen=True):
     ballot: Ballot
     accepted: Ballot
     content: Content
-    floor: int
+    floor: Count
     """The version of the member's floor."""
     wall: float = 0.0
     """The member's wall clock, seconds since 1970."""
@@ -83,7 +88,7 @@ class Promised(_Message, frozen=True):
 class Accept(_Message, frozen=True):
     """Take ``content`` for this key; a write, or the repair of what was found."""
 
-    key: bytes
+    key: StoreKey
     ballot: Ballot
     content: Content
     following: Ballot = NONE
@@ -108,7 +113,7 @@ class Reserved(_Message, frozen=True):
     """Answer to ``Reserve``."""
 
     ballot: Ballot
-    floor: int
+    floor: Count
     """The version of the member's floor."""
     known: bytes
     """The fingerprints of all keys of which there is a record, so that this is no promise for them:
@@ -118,7 +123,7 @@ class Reserved(_Message, frozen=True):
 class Read(_Message, frozen=True):
     """Say what was accepted for this key."""
 
-    key: bytes
+    key: StoreKey
     whole: bool = False
     """Also if the value has more than :data:`SHORT_BYTES` bytes; otherwise it is left out then."""
 
@@ -128,7 +133,7 @@ class Told(_Message, frozen=True):
 
     accepted: Ballot
     content: Content
-    left_out: int = 0
+    left_out: Annotated[int, Meta(ge=0, le=MAX_VALUE_BYTES)] = 0
     """Bytes of the value, if it was left out."""
 
 

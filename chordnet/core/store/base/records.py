@@ -18,8 +18,12 @@ majority. So nobody can tell any more which requests made the versions up to the
 
 from __future__ import annotations
 
-import msgspec
+from typing import Annotated
 
+import msgspec
+from msgspec import Meta
+
+from chordnet.core.base.limits import MAX_REQUEST_BYTES, MAX_VALUE_BYTES, Count
 from chordnet.core.store.base.ballots import NONE, Ballot
 
 MOST_REQUESTS = 16
@@ -30,23 +34,26 @@ VERSION_BITS = 32
 """Bits that a version has for the writes of one generation; those above count the recoveries."""
 EXPIRY = b""
 """The name of the request that buries what has expired; no client's."""
+_FAR = 1e300
+Finite = Annotated[float, Meta(ge=-_FAR, le=_FAR)]
+"""Neither infinite nor no number at all."""
 
 
 class Applied(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
     """The request that made a version."""
 
-    version: int
-    request: bytes
+    version: Count
+    request: Annotated[bytes, Meta(max_length=MAX_REQUEST_BYTES)]
 
 
 class Content(msgspec.Struct, frozen=True, array_like=True):
     """The state of a register."""
 
-    value: bytes | None
+    value: Annotated[bytes, Meta(max_length=MAX_VALUE_BYTES)] | None
     """None: there is none; a tombstone, if there ever was one."""
-    version: int
-    expires: float | None
-    requests: tuple[Applied, ...]
+    version: Count
+    expires: Finite | None
+    requests: Annotated[tuple[Applied, ...], Meta(max_length=MOST_REQUESTS)]
     """The newest last."""
 
     def written(

@@ -37,7 +37,7 @@ from chordnet.core.store.base.effects import (
     NumberKept,
     SecretKept,
 )
-from chordnet.core.store.base.kept import Kept, Mark
+from chordnet.core.store.base.kept import PROOF_BYTES, Kept, Mark
 
 ASK_S = 0.3
 """Between two times that the fellow members are asked after a start."""
@@ -52,7 +52,6 @@ MOST_ON_DISK = 1024
 KEEP_AGAIN_S = 10.0
 """A new run of one node is kept on disk once in this time."""
 SECRET_BYTES = 16
-PROOF_BYTES = 12
 
 _encode = msgspec.msgpack.Encoder().encode
 

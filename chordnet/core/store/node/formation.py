@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
@@ -71,19 +71,9 @@ SPOKE_S = 75.0
 """A member that has spoken so lately, and was not lost since, is there: they compare their slots
 once a minute."""
 
-REQUESTS = (
-    msg.Prepare,
-    msg.Accept,
-    msg.Reserve,
-    msg.Read,
-    msg.Collect,
-    msg.Drop,
-    msg.PrepareChange,
-    msg.AcceptChange,
-    msg.Fetch,
-    msg.Inquire,
-    msg.Recover,
-)
+WITH_BALLOTS = frozenset({msg.Prepare, msg.Accept, msg.Reserve})
+"""Requests whose ballots this node keeps up with."""
+FOR_RECOVERY = frozenset({msg.Inquire, msg.Recover})
 BELLS = {
     Bell.RENEW: For.RENEW,
     Bell.LOOK: For.LOOK,
@@ -91,6 +81,24 @@ BELLS = {
     Bell.SWEEP: For.SWEEP,
     Bell.PEEK: For.PEEK,
 }
+
+
+def _snapshot(formation: Formation, sender: str, message: msg.Snapshot) -> None:
+    formation.holdings.snapshot(sender, message)
+    formation.holdings.settle(formation.directory.of(message.address.slot))
+
+
+def _wait(formation: Formation, effect: Wait) -> None:
+    if effect.rid in formation.seats.changes:
+        formation.seats.wait(effect.rid)
+    elif effect.rid in formation.asking.ongoing:
+        formation.asking.wait(effect.rid)
+
+
+def _changed(formation: Formation, effect: Changed) -> None:
+    listed = formation.seats.over(effect.rid, effect.configuration, serves=effect.serves)
+    if listed is not None:
+        formation.learn(listed)
 
 
 class Formation:
@@ -119,12 +127,12 @@ class Formation:
         self.holdings = Holdings(around, founding, kept)
         self.asking = Asking(around, founding, self.directory, ballots)
         self.seats = seats = Seats(around, founding, self.directory, ballots, holders, self.arc)
-        self.claims = Claims(around, self.id, self.directory, self._learn, seats.has_other_disk)
+        self.claims = Claims(around, self.id, self.directory, self.learn, seats.has_other_disk)
         self.suggestions = Suggestions(around, founding, self.directory, holders, self.seats)
         self.pledges = Pledges(
             around, self.id, founding.slots, lambda: holders[around.me.node].takes_seats
         )
-        self.recoveries = Recoveries(around, founding, self.directory, self.seats, self._learn)
+        self.recoveries = Recoveries(around, founding, self.directory, self.seats, self.learn)
         self.repair = Repair(around, self.id, self.holdings, self.asking.write_again)
         self.collecting = Collecting(
             around, self.id, self.holdings.serving, self.asking.look_up, around.collect_later
@@ -177,14 +185,16 @@ class Formation:
 
     # ---- messages ---------------------------------------------------------------------------
 
-    def take(self, sender: str, message: msg.StoreMessage | Talk | Aside | Offer | Ready) -> None:
+    def take(self, sender: str, message: Any) -> None:
         """Take a message of another node."""
-        if isinstance(message, Aside):
+        # Most messages are about a key.
+        kind = type(message)
+        if kind in self.OF_SLOTS:
+            self.take_of_slot(sender, message)
+        elif isinstance(message, Aside):
             if message.formation == self.id:
                 self.asides.take(sender, message)
-        elif not isinstance(message, Talk | Offer | Ready):
-            self.take_of_slot(sender, message)
-        elif message.formation == self.id:
+        elif isinstance(message, Talk | Offer | Ready) and message.formation == self.id:
             on_talk: dict[type, Callable[[str, Any], None]] = {
                 Lists: self._listed,
                 Digest: self.news.on_digest,
@@ -197,40 +207,29 @@ class Formation:
                 Ready: self.seats.offers.on_ready,
                 Leaving: lambda node, _message: self.enquiries.on_leaving(node),
             }
-            on_talk[type(message)](sender, message)
+            on_talk[kind](sender, message)
 
     def take_of_slot(self, sender: str, message: msg.StoreMessage) -> None:
         """Take a message about a slot, from another node or from this one."""
-        slot = message.address.slot
-        if slot >= self.founding.slots:
-            return
-        if isinstance(message, msg.Snapshot):
-            self.holdings.snapshot(sender, message)
-            self.holdings.settle(self.directory.of(slot))
-        elif isinstance(message, msg.Chosen):
-            self._chosen(sender, message)
-        elif isinstance(message, msg.Forget):
-            self._forget(sender, message)
-        elif isinstance(message, REQUESTS):
-            self._asked(sender, message)
-        else:
-            self._answered(sender, message)
+        if message.address.slot < self.founding.slots:
+            self.OF_SLOTS[type(message)](self, sender, message)
 
-    def _asked(self, sender: str, message: msg.Request) -> None:
-        slot = message.address.slot
-        if isinstance(message, msg.Prepare | msg.Accept | msg.Reserve):
+    def _asked(self, sender: str, message: Any) -> None:
+        address, kind = message.address, type(message)
+        slot = address.slot
+        if kind in WITH_BALLOTS:
             self.asking.ballots.see(message.ballot)
-        address, known = message.address, self.directory.of(slot)
-        if address.formation == self.id and address.generation > known.configuration.generation:
+        known = self.directory.of(slot)
+        if address.generation > known.configuration.generation and address.formation == self.id:
             # The sender knows of a later generation, in which this node must not answer.
             self.around.say(sender, Where(self.id, (slot,)))
-        if self._may_recover(sender, message, known):
+        if kind not in FOR_RECOVERY or self._may_recover(sender, message, known):
             self.holdings.take(sender, message, known)
-        if isinstance(message, msg.AcceptChange) and slot in self.holdings.slots:
+        if kind is msg.Accept:
+            self.asides.watchers.accepted(message.key)
+        elif kind is msg.AcceptChange and slot in self.holdings.slots:
             head = self.holdings.slots[slot].registers.head
             self.seats.sealed(head, self.around.me)
-        elif isinstance(message, msg.Accept):
-            self.asides.watchers.accepted(message.key)
 
     def _may_recover(self, sender: str, message: msg.Request, known: Listed) -> bool:
         """Return False if this would recover a slot that has a majority: no honest node would.
@@ -262,13 +261,17 @@ class Formation:
         self.holdings.refuse(sender, message, present, Why.STRANGER)
         return False
 
-    def _answered(self, sender: str, answer: msg.StoreMessage) -> None:
-        operation, change = self.asking.get(answer.rid), self.seats.get(answer.rid)
+    def _answered(self, sender: str, answer: Any) -> None:
+        operation = self.asking.get(answer.rid)
+        if operation is not None:
+            handle = AT_OPERATION.get(type(answer))
+            if handle is not None:
+                handle(operation, sender, answer)
+                return
+        change = self.seats.get(answer.rid)
         collection = self.collecting.get(answer.rid)
         reserving = self.asking.reservations.get(answer.rid)
-        if operation is not None and type(answer) in AT_OPERATION:
-            AT_OPERATION[type(answer)](operation, sender, answer)
-        elif change is not None and type(answer) in AT_LEADER:
+        if change is not None and type(answer) in AT_LEADER:
             members = (*change.underway.old.members, *change.new.members)
             if any(member.node == sender for member in members):
                 AT_LEADER[type(answer)](change, sender, answer)
@@ -295,7 +298,7 @@ class Formation:
         if self.claims.trusts(sender, slot) or self.holdings.has_accepted(listed):
             if self.claims.is_possible(listed):
                 self.holdings.chosen(sender, told)
-                self._learn(listed)
+                self.learn(listed)
             return
         known = self.directory.of(slot)
         if known.configuration == new:
@@ -316,27 +319,9 @@ class Formation:
             held.registers.on_forget(sender, told)
         self.claims.take(sender, listed)
 
-    def perform(self, effect: Effect) -> None:  # noqa: C901
+    def perform(self, effect: Effect) -> None:
         """Do what a part of this node has asked for."""
-        if isinstance(effect, Say):
-            self.take_of_slot(effect.to, effect.message)
-        elif isinstance(effect, Wait):
-            if effect.rid in self.seats.changes:
-                self.seats.wait(effect.rid)
-            elif effect.rid in self.asking.ongoing:
-                self.asking.wait(effect.rid)
-        elif isinstance(effect, Large):
-            self.asking.large(effect.rid, effect.size)
-        elif isinstance(effect, Ended):
-            self.asking.ended(effect.rid, effect.outcome)
-        elif isinstance(effect, Follows):
-            self.asking.follow(effect.rid, effect.following)
-        elif isinstance(effect, Reserves):
-            self.asking.reservations.hold(effect.slot, effect.reservation)
-        elif isinstance(effect, Changed):
-            listed = self.seats.over(effect.rid, effect.configuration, serves=effect.serves)
-            if listed is not None:
-                self._learn(listed)
+        self.PERFORMERS[type(effect)](self, effect)
 
     # ---- what clients ask -------------------------------------------------------------------
 
@@ -381,7 +366,8 @@ class Formation:
 
     # ---- the directory ----------------------------------------------------------------------
 
-    def _learn(self, listed: Listed) -> None:
+    def learn(self, listed: Listed) -> None:
+        """Heed what is news of a slot."""
         if not listed.is_sound(self.founding.slots) or not self.directory.learn(listed):
             return
         self.news.add(listed.slot)
@@ -394,7 +380,7 @@ class Formation:
     def _listed(self, sender: str, message: Lists) -> None:
         for listed in message.listed:
             if self.claims.is_possible(listed) and self.holdings.has_accepted(listed):
-                self._learn(listed)
+                self.learn(listed)
             self.claims.take(sender, listed)
 
     # ---- time -------------------------------------------------------------------------------
@@ -456,6 +442,27 @@ class Formation:
         """Return what this node knows of every slot."""
         held = self.holdings.slots
         return tuple(slot_view(each, held.get(each.slot)) for each in self.directory.named())
+
+    # ---- the tables, one for all nodes ------------------------------------------------------
+
+    OF_SLOTS: ClassVar[dict[type, Callable[[Formation, str, Any], None]]] = {
+        **dict.fromkeys(msg.Request.__args__, _asked),
+        **dict.fromkeys(msg.Answer.__args__, _answered),
+        msg.Snapshot: _snapshot,
+        msg.Chosen: _chosen,
+        msg.Forget: _forget,
+    }
+    """What is done with each message about a slot."""
+    PERFORMERS: ClassVar[dict[type, Callable[[Formation, Any], None]]] = {
+        Say: lambda self, effect: self.take_of_slot(effect.to, effect.message),
+        Wait: _wait,
+        Large: lambda self, effect: self.asking.large(effect.rid, effect.size),
+        Ended: lambda self, effect: self.asking.ended(effect.rid, effect.outcome),
+        Follows: lambda self, effect: self.asking.follow(effect.rid, effect.following),
+        Reserves: lambda self, it: self.asking.reservations.hold(it.slot, it.reservation),
+        Changed: _changed,
+    }
+    """What is done with each effect of a part of this node."""
 
 
 class _Host:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 import attrs
 from msgspec.structs import replace
@@ -98,7 +99,9 @@ class Holdings:
             self._has_nothing(sender, request, known.configuration)
         elif held is None:
             self.refuse(sender, request, known.configuration)
-        elif not self._around.may_answer(_members_of(held.registers.head, known)):
+        elif not self._around.may_answer(
+            chain(held.registers.head.configuration.members, known.configuration.members)
+        ):
             self.refuse(sender, request, held.registers.head.known, Why.RETURNED)
         elif self._is_stranger(sender, held.registers.head, request, known):
             self.refuse(sender, request, held.registers.head.known, Why.STRANGER)
@@ -114,8 +117,11 @@ class Holdings:
         of its own; members give each other records under the ballots of others.
         """
         if isinstance(request, msg.Prepare | msg.Accept | msg.Reserve):
-            names = {member.node for member in head.configuration.members}
-            return sender != request.ballot.node and sender not in names
+            if sender == request.ballot.node:
+                return False
+            return sender not in {member.node for member in head.configuration.members}
+        if type(request) is msg.Read:
+            return False
         address, installed = request.address, head.configuration
         lists = [installed.members]
         if isinstance(request, msg.Fetch):
@@ -270,11 +276,6 @@ class Holdings:
 
     def _lacks(self, held: Held | None, new: Configuration) -> bool:
         return held is None or new.follows(held.registers.head.configuration)
-
-
-def _members_of(head: Head, known: Listed) -> set[Member]:
-    """Return those that may know more of a slot than this disk."""
-    return {*head.configuration.members, *known.configuration.members}
 
 
 # ---- to look at -----------------------------------------------------------------------------

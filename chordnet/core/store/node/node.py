@@ -15,8 +15,9 @@ step, after everything that has to be on disk before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from random import Random
+from typing import Any
 
 import attrs
 
@@ -51,6 +52,7 @@ OVERDUE_S = 15.0
 """A store that has not begun for so long is complained of."""
 MOST_NOTICES = 4096
 """Different faults of peers that are told of."""
+OF_DISKS = frozenset({Mark, Back, Known})
 _NEVER = float("inf")
 
 
@@ -86,13 +88,18 @@ class _Disks:
 
     def numbered(self, effects: list[NodeEffect]) -> list[NodeEffect]:
         """Number the write of this step, if there is one, and mark all letters with it."""
-        keeps = [effect for effect in effects if isinstance(effect, Keep)]
-        if not keeps:
+        last, keep = -1, None
+        for index, effect in enumerate(effects):
+            if type(effect) is Keep:
+                last, keep = index, effect
+        if keep is None:
             return effects
-        numbered = Keep((*keeps[-1].entries, *self.marks.wrote()))
-        for messages in self._around.said.values():
-            messages.append(self.marks.mine)
-        return [numbered if effect is keeps[-1] else effect for effect in effects]
+        effects[last] = Keep((*keep.entries, *self.marks.wrote()))
+        if self._around.said:
+            mine = self.marks.mine
+            for messages in self._around.said.values():
+                messages.append(mine)
+        return effects
 
 
 class StoreNode:
@@ -147,10 +154,26 @@ class StoreNode:
         :param wall: the wall clock, seconds since 1970.
         :returns: what to do, to be performed in this order.
         """
+        return self.steps((event,), now, wall)
+
+    def steps(self, events: Sequence[ev.Event], now: float, wall: float) -> list[NodeEffect]:
+        """Take several events, one after another, and say what comes of all of them together.
+
+        So what there is to be said to one node travels in one letter, and is kept in one write.
+        """
         self.around.now, self.around.wall = now, wall
-        if self.misfit:
-            told, self._told_misfit = self._told_misfit, True
-            return [] if told else [Noted(self.misfit, alarming=True)]
+        for event in events:
+            if not self.misfit:
+                self._take(event)
+                self._work()
+        if not self.misfit:
+            return self._done()
+        told, self._told_misfit = self._told_misfit, True
+        outdated = self._disks.marks.outdated
+        why = Outdated(outdated) if outdated else Noted(self.misfit, alarming=True)
+        return [] if told else [why]
+
+    def _take(self, event: ev.Event) -> None:
         if isinstance(event, ev.Mail):
             self._mail(event)
         elif isinstance(event, ev.Ask):
@@ -159,7 +182,7 @@ class StoreNode:
         elif isinstance(event, ev.Neighbours):
             self._neighbours(event)
         elif isinstance(event, ev.Lost):
-            self._lost(event.node)
+            _lost(self, event.node)
         elif isinstance(event, ev.Watch | ev.Unwatch):
             assert self.formation is not None, "who watches looks at `founding` first"
             self.formation.asides.heed(event)
@@ -169,12 +192,9 @@ class StoreNode:
             self._begin(event.founders)
         else:
             self._tick()
-        outdated = self._disks.marks.outdated
-        if outdated:
-            self.misfit, self._told_misfit = outdated, True
+        if self._disks.marks.outdated:
+            self.misfit, self._told_misfit = self._disks.marks.outdated, False
             self.around.alarms = Alarms(self.around.horizon)
-            return [Outdated(outdated)]
-        return self._done()
 
     @property
     def deadline(self) -> float | None:
@@ -191,9 +211,9 @@ class StoreNode:
     def _done(self) -> list[NodeEffect]:
         """Do what concerns this node only, and return the rest."""
         around = self.around
-        self._work()
-        self._hail(around.unknown)
-        around.unknown.clear()
+        if around.unknown:
+            self._hail(around.unknown)
+            around.unknown.clear()
         result, self._first = [*self._first, *around.answers], []
         around.answers.clear()
         for node, asks in self._greetings.items():
@@ -202,23 +222,30 @@ class StoreNode:
             around.said[node].append(self._disks.marks.mine)
         self._greetings.clear()
         result = self._disks.numbered(result)
-        for node, messages in around.said.items():
-            result += [Post(node, letter) for letter in letters(messages)]
-        around.said.clear()
+        if around.said:
+            for node, messages in around.said.items():
+                for letter in letters(messages):
+                    result.append(Post(node, letter))
+            around.said.clear()
         return result
 
     def _work(self) -> None:
         """Do what the parts of this node have asked for."""
         around = self.around
-        queue = around.effects
+        queue, said, me = around.effects, around.said, around.me.node
         while queue:
-            effects, queue[:] = queue[:], []
+            effects: list[Any] = queue[:]
+            queue.clear()
             for effect in effects:
-                if isinstance(effect, Keep):
+                kind = type(effect)
+                if kind is Keep:
                     self.founders.empty = False
                     self._first.append(effect)
-                elif isinstance(effect, Say) and effect.to != around.me.node:
-                    around.say(effect.to, effect.message)
+                elif kind is Say and effect.to != me:
+                    if effect.to in said:
+                        said[effect.to].append(effect.message)
+                    else:
+                        said[effect.to] = [effect.message]
                 elif self.formation is not None:
                     self.formation.perform(effect)
 
@@ -242,32 +269,29 @@ class StoreNode:
         self._catch_up()
         self._disks.ask(self.formation)
 
-    def _lost(self, node: str) -> None:
-        if node != self.around.me.node:
-            self.around.lose(node)
-            if self.formation is not None:
-                self.formation.lost(node)
-
     # ---- letters and hails ------------------------------------------------------------------
 
     def _mail(self, event: ev.Mail) -> None:
         try:
-            messages = read(event.letter)
+            messages: list[Any] = read(event.letter)
         except ValueError as error:
             self._notice(f"{event.sender} has sent a letter that cannot be read: {error}")
             return
-        self.around.hear(event.sender)
+        sender = event.sender
+        self.around.hear(sender)
         # Hails first: one may end an empty formation, which must not have promised anything before.
         for message in messages:
-            if isinstance(message, Hail):
-                self._hailed(event.sender, message)
+            if type(message) is Hail:
+                self._hailed(sender, message)
+        formation = self.formation
         for message in messages:
-            if isinstance(message, Mark | Back | Known):
-                self._first += self._disks.take(event.sender, message)
-            elif not isinstance(message, Hail) and self.formation is not None:
-                self.formation.take(event.sender, message)
-        if self.formation is not None:
-            self.formation.asking.heard(event.sender)
+            kind = type(message)
+            if kind in OF_DISKS:
+                self._first += self._disks.take(sender, message)
+            elif formation is not None and kind is not Hail:
+                formation.take(sender, message)
+        if formation is not None:
+            formation.asking.heard(sender)
 
     def _hail(self, nodes: Iterable[str], *, asks: bool = True) -> None:
         for node in nodes:
@@ -314,21 +338,18 @@ class StoreNode:
         if founding is None or founding == self.founding:
             return
         if self.formation is not None:
-            self._leave(self.formation)
+            self.formation.close()
+            self._work()
+            # All that was under way ends before this node is a part of another one.
+            self.around.alarms = Alarms(self.around.horizon)
+            self.around.sooner(For.HAIL, 0, self.around.jittered(HAIL_S))
+            self.holders.clear()  # the hail that ends the formation fills it again
         kept = self._kept
         same = kept is not None and kept.founding == founding
         self._kept = None
         self.formation = Formation(self.around, founding, kept if same else None, self.holders)
         self.formation.moved()
         self._hail(self.around.place.near)
-
-    def _leave(self, old: Formation) -> None:
-        """End what is under way in a formation, before this node is a part of another one."""
-        old.close()
-        self._work()
-        self.around.alarms = Alarms(self.around.horizon)
-        self.around.sooner(For.HAIL, 0, self.around.jittered(HAIL_S))
-        self.holders.clear()  # the hail that ends the formation fills it again
 
     def _begin(self, founders: tuple[str, ...]) -> None:
         if self.founders.why_not(founders):
@@ -416,3 +437,10 @@ class StoreNode:
         return StoreView(
             me, self.around.run, self.founding, self.vacating, self.seats, changing, slots
         )
+
+
+def _lost(at: StoreNode, node: str) -> None:
+    if node != at.around.me.node:
+        at.around.lose(node)
+        if at.formation is not None:
+            at.formation.lost(node)

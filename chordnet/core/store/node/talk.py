@@ -7,19 +7,18 @@ is thrown away whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import enum
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from math import isfinite
 from operator import attrgetter
-from types import UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from chordnet.core.base.limits import (
     COUNT_LIMIT,
     MAX_KEY_BYTES,
-    MAX_REQUEST_BYTES,
-    MAX_VALUE_BYTES,
 )
 from chordnet.core.base.naming import usable_name
 from chordnet.core.store.base import messages as msg
@@ -28,9 +27,9 @@ from chordnet.core.store.base.configurations import Configuration, Member, Recov
 from chordnet.core.store.base.founding import MOST_REPLICAS, MOST_SLOTS
 from chordnet.core.store.base.kept import Mark
 from chordnet.core.store.base.messages import Address, StoreMessage
-from chordnet.core.store.base.records import MOST_REQUESTS, Applied, Content, Floor, Record
+from chordnet.core.store.base.records import Applied, Content, Floor, Record
 from chordnet.core.store.begin.hails import Hail
-from chordnet.core.store.begin.marks import PROOF_BYTES, Back, Known
+from chordnet.core.store.begin.marks import Back, Known
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.slot.pages import HAVE_IN_ONE
 from chordnet.core.store.slot.reserving import MOST_KNOWN, PRINT_BYTES
@@ -43,7 +42,6 @@ LISTED_IN_ONE = 256
 """Slots in one ``Lists``."""
 STOCK_IN_ONE = 256
 """Keys in one ``Stock`` or ``Missing``."""
-FORMATION_BYTES = 16
 
 
 class Talk(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -144,12 +142,21 @@ Message = (
     | Peek
     | Peeked
 )
+MOST_NAMES_KNOWN = 4096
+"""Names of nodes that are known to be possible."""
+_USABLE: set[str] = set()
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Message]).decode
 
 
-def letters(messages: Iterable[Message]) -> Iterator[bytes]:
+def letters(messages: Sequence[Message]) -> Iterator[bytes]:
     """Pack messages for one node into letters of a moderate length, in their order."""
+    if not messages:
+        return
+    letter = _encode(messages)
+    if len(letter) <= LETTER_BYTES or len(messages) == 1:
+        yield letter
+        return
     packed: list[msgspec.Raw] = []
     size = 0
     for message in messages:
@@ -173,7 +180,8 @@ def read(letter: bytes) -> list[Message]:
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(str(error)) from None
     for message in messages:
-        if not _sound(message):
+        check = _SOUND.get(type(message))
+        if check is not None and not check(message):
             raise ValueError(f"an impossible {type(message).__name__}")
     return messages
 
@@ -206,10 +214,12 @@ def _sound_parts(parts: tuple[Any, ...]) -> bool:
 def _sound_struct(kind: type) -> Check:
     """Return what checks a kind of message: the kind's own rule, and all fields that have one."""
     own = _CHECKS.get(kind, lambda _part: True)
-    hints = get_type_hints(kind)
-    names = [name for name in _fields(kind) if not _PLAIN.issuperset(_kinds(hints[name]))]
+    hints = get_type_hints(kind, include_extras=True)
+    names = [name for name in _fields(kind) if _is_looked_into(hints[name])]
     if not names:
         return own
+    if kind not in _CHECKS:
+        return _sound_fields(names)
     if len(names) == 1:
         only = attrgetter(names[0])
         return lambda part: own(part) and _sound(only(part))
@@ -221,17 +231,39 @@ def _fields(kind: type) -> tuple[str, ...]:
     return tuple(kind.__struct_fields__)  # type: ignore[attr-defined]
 
 
-def _kinds(hint: Any) -> tuple[Any, ...]:
-    """Return the kinds that a field may have."""
-    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
+def _sound_fields(names: Sequence[str]) -> Check:
+    if len(names) == 1:
+        only = attrgetter(names[0])
+        return lambda part: _sound(only(part))
+    several = attrgetter(*names)
+    return lambda part: _sound_parts(several(part))
+
+
+@cache
+def _is_looked_into(hint: Any) -> bool:
+    """Return True if the decoder does not see to all that is possible in a field of this kind."""
+    origin = get_origin(hint)
+    if origin is Annotated:
+        bounded = hint.__metadata__[0].ge is not None
+        return not bounded and _is_looked_into(hint.__origin__)
+    if origin is not None:
+        return any(_is_looked_into(each) for each in get_args(hint) if each is not ...)
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        hints = get_type_hints(hint, include_extras=True)
+        return hint in _CHECKS or any(map(_is_looked_into, hints.values()))
+    return hint not in _PLAIN and not (isinstance(hint, type) and issubclass(hint, enum.Enum))
+
+
+def _is_usable(name: str) -> bool:
+    """Return True if a node may have this name, and remember it: the same ones come again."""
+    usable = usable_name(name)
+    if usable and len(_USABLE) < MOST_NAMES_KNOWN:
+        _USABLE.add(name)
+    return usable
 
 
 def _is_key(key: bytes) -> bool:
     return 0 < len(key) <= MAX_KEY_BYTES
-
-
-def _key(part: Any) -> bool:
-    return _is_key(part.key)
 
 
 def _keys(keys: Sequence[bytes]) -> bool:
@@ -239,29 +271,18 @@ def _keys(keys: Sequence[bytes]) -> bool:
 
 
 _CHECKS: dict[type, Callable[[Any], bool]] = {
-    msg.Prepare: _key,
-    msg.Accept: _key,
-    msg.Read: _key,
-    Address: lambda part: len(part.formation) == FORMATION_BYTES and part.slot < MOST_SLOTS,
-    Ballot: lambda part: part.node == "" or usable_name(part.node),
-    Member: lambda part: usable_name(part.node),
+    Ballot: lambda part: part.node in _USABLE or part.node == "" or _is_usable(part.node),
+    Member: lambda part: part.node in _USABLE or _is_usable(part.node),
     Configuration: lambda part: _members(part.members),
     Recovery: lambda part: part.is_sound(),
     msg.Inquired: lambda part: isfinite(part.written),
     Vote: lambda part: _members(part.members),
     msg.AcceptChange: lambda part: _members(part.members),
-    Content: lambda part: (
-        len(part.value or b"") <= MAX_VALUE_BYTES
-        and len(part.requests) <= MOST_REQUESTS
-        and (part.expires is None or isfinite(part.expires))
-    ),
-    Applied: lambda part: len(part.request) <= MAX_REQUEST_BYTES,
     Lists: lambda part: len(part.listed) <= LISTED_IN_ONE,
     Where: lambda part: len(part.slots) <= LISTED_IN_ONE,
     msg.Reserved: lambda part: (
         len(part.known) <= MOST_KNOWN * PRINT_BYTES and len(part.known) % PRINT_BYTES == 0
     ),
-    msg.Told: lambda part: part.left_out <= MAX_VALUE_BYTES,
     msg.Fetch: lambda part: (
         len(part.have) <= HAVE_IN_ONE and all(_is_key(key) for key, _ballot in part.have)
     ),
@@ -272,10 +293,9 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     msg.Collectable: lambda part: _keys([key for key, _ballot in part.tombstones]),
     msg.Drop: lambda part: _keys([key for key, _ballot in part.tombstones]),
     Listed: lambda part: part.slot < MOST_SLOTS,
-    Mark: lambda part: len(part.proof) == PROOF_BYTES,
     Watch: lambda part: _watched(part.keys),
     Stirred: lambda part: _watched(part.keys),
-    Peek: _key,
+    Peek: lambda part: _is_key(part.key),
     Peeked: lambda part: isfinite(part.age_s),
     Offer: lambda part: part.slot < MOST_SLOTS,
     Suggest: lambda part: part.slot < MOST_SLOTS and _members(part.members),
@@ -311,7 +331,7 @@ _STRUCTS: tuple[type, ...] = (
     Record,
     Floor,
 )
-_PLAIN = frozenset({bytes, str, bool, float, type(None)})
+_PLAIN: frozenset[Any] = frozenset({bytes, str, bool, float, type(None)})
 """What only the rule of the kind that it is in can say something about."""
 
 
@@ -326,6 +346,6 @@ def _members(members: tuple[Member, ...]) -> bool:
 _SOUND: dict[type, Check] = {
     int: _sound_number,
     tuple: _sound_parts,
-    **{kind: _sound_struct(kind) for kind in _STRUCTS},
+    **{kind: _sound_struct(kind) for kind in _STRUCTS if _is_looked_into(kind)},
 }
 """What checks a part of a message, by its kind; anything is sound that has none."""
