@@ -98,8 +98,10 @@ class LogTests(NoticesCase):
                 notices.ring_changed(RingChanged(before, [after], None))
             line = (
                 "warn",
-                "me: n2 is at 10.0.0.2:7001, and other machines do not reach this node at"
-                " 127.0.0.1:7001: have it listen for them, with an identity or with --insecure",
+                (
+                    "me: n2 is at 10.0.0.2:7001, and other machines do not reach this node at"
+                    " 127.0.0.1:7001: have it listen for them, with an identity or with --insecure"
+                ),
             )
             self.assertEqual(self.lines.count(line), int(warned))
             self.assertEqual(len([each for each in self.lines if each[0] == "warn"]), int(warned))
