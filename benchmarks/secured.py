@@ -29,11 +29,11 @@ from benchmarks.sides import Side
 from benchmarks.stats import median, percentile
 from benchmarks.workers import Worker
 
-ROUNDS = 5
+ROUNDS = 4
 STARTS = 2
 PORTS = 50
 """One network's ports lie so far above the other's."""
-SIZES = Effort(paced=100, flood=2000, burst=4000, idle_seconds=8.0, settle_seconds=3.0)
+SIZES = Effort(paced=100, flood=1500, burst=3000, idle_seconds=6.0, settle_seconds=3.0)
 WINDOWS = {64: "flood", 256: "burst"}
 """Messages in flight, and which of the sizes says how many there are of them."""
 

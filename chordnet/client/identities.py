@@ -44,8 +44,14 @@ class Identities:
         self._found: Credentials | None = None
 
     def current(self) -> Credentials | None:
-        """Return what is shown now; None to speak without TLS."""
-        return self._named or self._found
+        """Return what is shown now; None to speak without TLS.
+
+        If another program has renewed it, it is read again.
+        """
+        shown = self._named or self._found
+        if shown is not None:
+            shown.refresh()
+        return shown
 
     def find(self, refusal: Refuse | None) -> tuple[bool, str]:
         """Take note that a node has refused; return if there is something new to show.

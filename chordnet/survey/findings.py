@@ -483,7 +483,8 @@ class OfCertificates:
     kind: ClassVar[str] = "certificates"
     nodes: tuple[Ref, ...]
     matter: str
-    """``renewal``, ``expiry``, ``issuers``, ``clock``, ``bundle``, ``rotation`` or ``none``."""
+    """``renewal``, ``expiry``, ``issuers``, ``clock``, ``bundle``, ``rotation``,
+    ``revoked`` or ``none``."""
     text: str
 
     def words(self) -> str:

@@ -188,3 +188,36 @@ class RenewingTests(SynchronousTestCase):
         self.assertIn("new root", why_renew(identity.with_bundle(both), NOW, 0.5))
         new = network.authority.identity(Role.PEER, "n2", NOW)
         self.assertEqual(why_renew(new, NOW, 0.5), "")
+
+
+class RefreshTests(SynchronousTestCase):
+    """What another program has put into the directory of a client's identity."""
+
+    def setUp(self) -> None:
+        self.network = make_network()
+        self.directory = Path(self.mktemp())
+        self.old = self.network.client(Role.SEND)
+        self.old.save(self.directory)
+        self.credentials = Credentials(self.old, lambda: NOW, self.directory)
+
+    def test_it_is_shown_from_then_on(self):
+        self.credentials.refresh()
+        self.assertIs(self.credentials.current(), self.old)
+        root = self.network.authority.root
+        chain = root.renew(self.old.key.public_key(), self.old.subject, NOW)
+        self.old.with_chain(chain).save(self.directory)
+        self.credentials.refresh()
+        self.assertEqual(self.credentials.current().chain, chain)
+        bundle = self.network.authority.revoke(NOW, name="x")
+        self.credentials.current().with_bundle(bundle).save_bundle(self.directory)
+        self.credentials.refresh()
+        self.assertEqual(self.credentials.current().bundle, bundle)
+
+    def test_what_is_damaged_or_somebody_else_s_is_not(self):
+        self.network.client(Role.SEND, "other").save(self.directory)
+        self.credentials.refresh()
+        self.assertIs(self.credentials.current(), self.old)
+        (self.directory / "certificate.pem").write_text("nothing")
+        self.credentials.refresh()
+        self.assertIs(self.credentials.current(), self.old)
+        Credentials(self.old).refresh()

@@ -107,6 +107,8 @@ class FakeMembers:
         now = time.time()
         self.home = home
         self.silent: set[int] = set()
+        self.cut: set[int] = set()
+        """Nodes that answer, and hear of nothing from the others."""
         self.invitations = Invitations(lambda _data: None, draw=seeded(2))
         authority = Authority.create("default", now, seeded())
         made = {n: authority.issuer(f"Node {n}", now) for n in range(1, issuers + 1)}
@@ -130,7 +132,7 @@ class FakeMembers:
 
     def spread(self, bundle: Bundle) -> int:
         for each in self.nodes.values():
-            if each.number not in self.silent and bundle.follows(each.identity.bundle):
+            if each.number not in self.silent | self.cut and bundle.follows(each.identity.bundle):
                 each.identity = each.identity.with_bundle(bundle)
         self.versions.append(bundle.version)
         return bundle.version

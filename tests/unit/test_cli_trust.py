@@ -152,6 +152,13 @@ class RevokeTests(MembersCase):
         self.assertApproximates(line.start - time.time(), 600, 60)
         self.assertNotIn("believed until", self.printed("revoke", "1", "--now"))
 
+    def test_the_revoked_node_itself_need_not_hear_of_it(self) -> None:
+        self.members.cut = {5}
+        out = self.printed("revoke", "5")
+        self.assertIn("Node 5 is revoked; 4 nodes know", out)
+        text = self.printed("certificates", status=1)
+        self.assertIn("Node 5 is revoked and runs, cut off from the others; stop it", text)
+
     def test_a_node_that_does_not_answer_makes_the_status_1(self) -> None:
         self.members.silent = {3}
         out = self.printed("revoke", "5", status=1)

@@ -272,7 +272,7 @@ class Membership:
             bundle=bundle.version,
             roots=[short_hash(anchor) for anchor in bundle.anchors],
             root=short_hash(root) if root is not None else "",
-            revoked=[each.name or each.line for each in bundle.revoked[-MOST_REVOKED_TOLD:]],
+            revoked=list(bundle.revoked_names[-MOST_REVOKED_TOLD:]),
             issuers=list(bundle.issuers),
             issues_until=issuer.certificate.until if issuer is not None else None,
             invitations=self.invitations.usable(self._wall()),

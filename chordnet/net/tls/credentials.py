@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from OpenSSL import SSL
 from chordnet.net.tls.end import TlsEnd
 from chordnet.trust.base.errors import MALFORMED, IdentityError, Untrusted
 from chordnet.trust.base.subjects import Subject
-from chordnet.trust.identity import Identity
+from chordnet.trust.identity import BUNDLE, CERTIFICATE, Identity
 from chordnet.trust.verifying import verify, verify_role
 
 MEMBERS = "chordnet/1"
@@ -45,6 +46,7 @@ class Credentials:
         self._wall = wall
         self._followers: list[Callable[[], None]] = []
         self._contexts: dict[str, SSL.Context] = {}
+        self._read_at = self._stamp()
 
     def current(self) -> Identity:
         """Return the identity."""
@@ -77,6 +79,29 @@ class Credentials:
         self._contexts = {}
         for follower in tuple(self._followers):
             follower()
+
+    def refresh(self) -> None:
+        """Take over what somebody else has put into the directory since it was read last.
+
+        A client's identity is renewed by other programs. What cannot be used is left alone: the
+        node that is dialled says what is wrong with the present one.
+        """
+        stamp = self._stamp()
+        if stamp == self._read_at or self.directory is None:
+            return
+        self._read_at = stamp
+        with suppress(IdentityError):
+            self.replace(Identity.load(self.directory))
+
+    def _stamp(self) -> tuple[int, ...]:
+        """Return when the files of the identity were written."""
+        if self.directory is None:
+            return ()
+        try:
+            files = [self.directory / name for name in (CERTIFICATE, BUNDLE)]
+            return tuple(file.stat().st_mtime_ns for file in files)
+        except OSError:
+            return ()
 
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Have ``changed`` called after each replacement; return what ends that."""

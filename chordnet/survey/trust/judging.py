@@ -8,7 +8,7 @@ from typing import Final
 
 from chordnet.survey.errors import command
 from chordnet.survey.findings import Fact, OfCertificates, called
-from chordnet.survey.trust.seen import Certificates
+from chordnet.survey.trust.seen import Certificates, is_revoked
 
 DAY: Final = 86_400.0
 LATE: Final = 7 * DAY
@@ -30,8 +30,13 @@ def certificate_problems(seen: Certificates, now: float, network: str) -> list[F
 
 
 def _problems(seen: Certificates, now: float, network: str) -> Iterator[OfCertificates]:
+    newest = seen.newest
+    revoked = frozenset(newest.revoked if newest is not None else ())
     for ref, told in seen.told.items():
-        if told.problem:
+        if is_revoked(told.own, revoked) and newest is not None and told.bundle < newest.bundle:
+            text = f"{called(ref)} is revoked and runs, cut off from the others; stop it"
+            yield OfCertificates((ref,), "revoked", text)
+        elif told.problem:
             yield OfCertificates((ref,), "renewal", f"{called(ref)}: {told.problem}")
         elif told.own.until < now + LATE:
             text = f"{called(ref)}: its certificate expires on {day(told.own.until)}"

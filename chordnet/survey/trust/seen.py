@@ -67,6 +67,11 @@ class Certificates:
                     yield each
 
 
+def is_revoked(certificate: Certified, revoked: Collection[str]) -> bool:
+    """Return True if a certificate is among what is revoked: names, and beginnings of numbers."""
+    return certificate.name in revoked or f"{int(certificate.serial, 16) >> 64:022x}" in revoked
+
+
 async def look_at_certificates(
     observer: Observer,
     network: NetworkDescription,

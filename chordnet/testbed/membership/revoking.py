@@ -69,10 +69,11 @@ async def revoke(
             ) from problem
         save_authority(testbed, authority)
         after = await spread(testbed, observer, network, authority.bundle, deadline)
+        version = authority.bundle.version
         return Revoked(
             name or serial,
-            authority.bundle.version,
-            tuple(after.told),
+            version,
+            tuple(ref for ref, told in after.told.items() if told.bundle >= version),
             dict(after.silent),
             start or None,
         )

@@ -8,7 +8,7 @@ from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import TestbedError
 from chordnet.survey.findings import called
 from chordnet.survey.observer import NoAnswer, Observer
-from chordnet.survey.trust.seen import Certificates
+from chordnet.survey.trust.seen import Certificates, is_revoked
 from chordnet.survey.waiting import pause
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.membership.looking import see
@@ -71,7 +71,12 @@ async def spread(
         raise TestbedError(f"no node takes the new roots and revocations: {problem}")
     while True:
         seen = await see(testbed, observer, network, time.time)
-        behind = [ref for ref, told in seen.told.items() if told.bundle < bundle.version]
+        behind = [
+            ref
+            for ref, told in seen.told.items()
+            # Who is revoked has been cut off, and hears of nothing any more.
+            if told.bundle < bundle.version and not is_revoked(told.own, bundle.revoked_names)
+        ]
         if seen.told and not behind:
             return seen
         if testbed.reactor.seconds() >= deadline:

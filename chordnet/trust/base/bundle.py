@@ -125,6 +125,11 @@ class Bundle:
         return self.contents.revoked
 
     @property
+    def revoked_names(self) -> tuple[str, ...]:
+        """What is revoked, as it is told: names, and the beginnings of serial numbers."""
+        return tuple(each.name or each.line for each in self.revoked)
+
+    @property
     def issuers(self) -> tuple[str, ...]:
         """The names of the nodes that issue certificates."""
         return tuple(each.name for each in self.contents.issuers)
