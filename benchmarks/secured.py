@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 from attrs import evolve, frozen
@@ -34,6 +34,8 @@ STARTS = 2
 PORTS = 50
 """One network's ports lie so far above the other's."""
 SIZES = Effort(paced=100, flood=1500, burst=3000, idle_seconds=6.0, settle_seconds=3.0)
+UNSEALED = {"CHORDNODE_SEALS": "asked"}
+"""Has nodes sign only what is to be signed for."""
 WINDOWS = {64: "flood", 256: "burst"}
 """Messages in flight, and which of the sizes says how many there are of them."""
 
@@ -101,14 +103,22 @@ class NetworkSide:
         base_port: Port of its first node.
         secured: Whether its members are known, and speak TLS.
         effort: How long it rests after its start.
+        settings: Variables of the environment in which its nodes are started.
     """
 
     promise = "the same on both sides"
 
-    def __init__(self, base_port: int, *, secured: bool, effort: Effort) -> None:
+    def __init__(
+        self,
+        base_port: int,
+        *,
+        secured: bool,
+        effort: Effort,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = "chordnet, secured" if secured else "chordnet, plain"
         self._effort = effort
-        self._network = Network(base_port, secured=secured)
+        self._network = Network(base_port, settings, secured=secured)
         self._client: Worker | None = None
         self._round = 0
 
@@ -187,14 +197,24 @@ def report(results: Sequence[Results]) -> list[str]:
     return lines
 
 
-def run(base_port: int, rounds: int, starts: int, *, rivals: bool, effort: Effort) -> list[str]:
+def run(
+    base_port: int, rounds: int, starts: int, *, rivals: bool, seals: bool, effort: Effort
+) -> list[str]:
     """Measure everything and return the lines of the report.
+
+    Args:
+        base_port: The first port that is used.
+        rounds: How many of them count.
+        starts: Times that each network is started.
+        rivals: Whether NATS and JetStream are measured.
+        seals: Whether the secured network signs each message, as it does by default.
+        effort: How much is measured in a round.
 
     Raises:
         BenchmarkError: A network could not be measured.
     """
     networks = [
-        NetworkSide(base_port, secured=True, effort=effort),
+        NetworkSide(base_port, secured=True, effort=effort, settings=None if seals else UNSEALED),
         NetworkSide(base_port + PORTS, secured=False, effort=effort),
     ]
     begun = begin_in_turn(networks, starts)
@@ -227,17 +247,20 @@ def run(base_port: int, rounds: int, starts: int, *, rivals: bool, effort: Effor
     help="Times that each network is started and watched while idle.",
 )  # fmt: skip
 @click.option("--rivals/--no-rivals", default=True, help="Measure NATS and JetStream over TLS too.")
+@click.option("--seals/--no-seals", default=True, help="Have the secured network sign messages.")
 @click.option("--quick", is_flag=True, help="Measure little, to see that it works.")
 @click.option(
     "--base-port", type=click.IntRange(1024, 65000), default=9800, show_default=True,
     help="Ports from here up to 101 above are used on 127.0.0.1.",
 )  # fmt: skip
-def main(*, rounds: int, starts: int, rivals: bool, quick: bool, base_port: int) -> None:
+def main(
+    *, rounds: int, starts: int, rivals: bool, seals: bool, quick: bool, base_port: int
+) -> None:
     """Measure a secured network beside a plain one; it takes less than three minutes."""
     effort = evolve(QUICK, paced=20, flood=300, burst=600, idle_seconds=2.0) if quick else SIZES
     before = os.getloadavg()[0]
     try:
-        lines = run(base_port, rounds, starts, rivals=rivals, effort=effort)
+        lines = run(base_port, rounds, starts, rivals=rivals, seals=seals, effort=effort)
     except BenchmarkError as error:
         raise click.ClickException("\n".join([str(error), *notes_of(error)])) from None
     for line in lines:
