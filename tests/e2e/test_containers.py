@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 
@@ -117,3 +118,25 @@ def test_a_signal_in_a_containers_first_moments_is_heard(three: P2PNet) -> None:
     docker("start", name)
     docker("stop", "--time", "15", name)
     assert docker("inspect", "--format", "{{.State.ExitCode}}", name) in ("0", "143")
+
+
+def test_no_key_can_be_seen_from_outside_and_each_container_has_its_own_alone(
+    three: P2PNet,
+) -> None:
+    home = three.home / "networks" / three.name
+    keys = {path: path.read_text().split("\n")[1] for path in home.rglob("*key.pem")}
+    assert len(keys) == 3 + 2 + 1  # of nodes, issuers, the operator
+    shown = (home / "compose.json").read_text()
+    for number in (1, 2, 3):
+        shown += docker("inspect", container(three, number))
+        shown += docker("logs", container(three, number))
+        held = docker("exec", container(three, number), "sh", "-c", "cat identity/*key.pem")
+        own = home / "identities" / f"{number:02}"
+        assert {path for path, key in keys.items() if key in held} == set(own.glob("*key.pem"))
+    shown += docker("history", "--no-trunc", "chordnet-node:latest")
+    assert "PRIVATE KEY" not in shown
+    assert not [path for path, key in keys.items() if key in shown]
+    for path in (*home.rglob("*"), home):
+        if not path.is_symlink():
+            wanted = 0o700 if path.is_dir() else 0o600
+            assert stat.S_IMODE(path.stat().st_mode) == wanted, path

@@ -17,8 +17,8 @@ from docker.errors import APIError, NotFound
 
 from chordnet.survey.conditions import Condition
 from chordnet.survey.errors import CannotWrite, NodeStopped, OtherHome
-from chordnet.testbed.base.home import NetworkHome
-from chordnet.testbed.base.logs import rotate
+from chordnet.testbed.base.home import NetworkHome, make_directory
+from chordnet.testbed.base.logs import open_log, rotate
 from chordnet.testbed.engines.compose_file import (
     BY_HAND,
     HOME_LABEL,
@@ -266,9 +266,9 @@ class DockerProject:
         try:
             since = path.stat().st_mtime if path.exists() else None
             text = self._log(container, since)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(path.parent)
             rotate(path, LOG_LIMIT_BYTES)
-            with path.open("ab") as file:
+            with open_log(path) as file:
                 file.write(text)
         except OSError as problem:
             raise CannotWrite(path, problem) from problem
