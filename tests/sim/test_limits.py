@@ -106,7 +106,7 @@ FIGURES: dict[str, dict[str, Any]] = {
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "sim.campaign.byzantine.Told": {"at": 0.0, "took_s": 0.0, "taken": False, "spoken": False},
-    "sim.campaign.liar.Liar": {"published": 0, "serves": True},
+    "sim.campaign.liar.Liar": {"published": 0, "serves": True, "twisted_once": False},
     "sim.measured.tally.Look": {"timeouts": 0, "way_timeouts": 0, "failed": False},
     "sim.scenarios.soak.Tally": {
         "seeds": 0,
