@@ -96,14 +96,11 @@ class LogTests(NoticesCase):
             )  # fmt: skip
             for before, after in ((None, here), (here, ONE), (TWO, THREE)):
                 notices.ring_changed(RingChanged(before, [after], None))
-            line = (
-                "warn",
-                (
-                    "me: n2 is at 10.0.0.2:7001, and other machines do not reach this node at"
-                    " 127.0.0.1:7001: have it listen for them, with an identity or with --insecure"
-                ),
+            text = (
+                "me: n2 is at 10.0.0.2:7001, and other machines do not reach this node at"
+                " 127.0.0.1:7001: have it listen for them, with an identity or with --insecure"
             )
-            self.assertEqual(self.lines.count(line), int(warned))
+            self.assertEqual(self.lines.count(("warn", text)), int(warned))
             self.assertEqual(len([each for each in self.lines if each[0] == "warn"]), int(warned))
 
     def test_a_death_and_a_departure_are_told_apart_and_who_has_no_name_is_named_by_address(self):

@@ -320,6 +320,7 @@ class Counted:
 
     def __init__(self, plain):
         self.created, self.body, self.route = plain.created, plain.body, plain.route
+        self.proof = plain.proof
         self._id = plain.id
 
     @property

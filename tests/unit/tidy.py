@@ -117,7 +117,7 @@ _ARROWS = {
     "cli.commands": "cli.base draw judge survey survey.store survey.trust "
     "testbed.actions testbed.base wire",
     "cli.trust": "cli.base core.base draw net.enrol survey survey.trust "
-    "testbed.actions testbed.base testbed.membership wire.trust",
+    "testbed.actions testbed.base testbed.membership trust wire.trust",
     "cli.store": "cli.base core.base core.store.base draw storage "
     "storage.store survey survey.store testbed.actions wire",
     "cli.lab": "cli.base core.base draw judge.store record sim.measured "
