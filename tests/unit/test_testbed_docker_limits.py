@@ -46,16 +46,18 @@ class ProgramTests(DockerCase):
         self.assertEqual(self.programs.limits, [180.0, 1200.0])
         self.result(self.engine.start(self.described(2), [1]))
         self.result(self.engine.shape({1: Line(loss_percent=1.0)}))
-        self.assertEqual(self.programs.limits[2:], [180.0, 60.0])
+        self.assertEqual(self.programs.limits[2:], [180.0, 180.0, 60.0])
 
     def test_what_would_change_compose_is_kept_from_it(self) -> None:
         self.addCleanup(os.environ.pop, "COMPOSE_FILE")
         os.environ["COMPOSE_FILE"] = "/somewhere/else.yaml"
+        self.docker.add(1, home=self.mine)
         self.result(self.engine.start(self.described(2), [1]))
-        (environment,) = self.programs.environments
-        assert environment is not None
-        self.assertNotIn("COMPOSE_FILE", environment)
-        self.assertEqual(environment["PATH"], os.environ["PATH"])
+        self.assertEqual(len(self.programs.environments), 2)
+        for environment in self.programs.environments:
+            assert environment is not None
+            self.assertNotIn("COMPOSE_FILE", environment)
+            self.assertEqual(environment["PATH"], os.environ["PATH"])
 
     def test_the_image_is_built_once_and_that_is_said(self) -> None:
         self.result(self.engine.prepare(self.described(2), self.said.append))
@@ -97,13 +99,14 @@ class ProgramTests(DockerCase):
                          + len("; --engine local needs no Docker"))  # fmt: skip
 
     def test_between_two_attempts_to_start_half_a_second_passes(self) -> None:
-        self.programs.ends["up"] = [Finished(1, "", "busy")] * 2
+        self.docker.add(1, home=self.mine)
+        self.programs.ends["--detach"] = [Finished(1, "", "busy")] * 2
         done = Deferred.fromCoroutine(self.engine.start(self.described(2), [1]))
         for times, seconds in ((1, 0.4), (1, 0.2), (2, 0.3), (2, 0.3)):
-            self.assertEqual(self.programs.times("up"), times)
+            self.assertEqual(self.programs.times("--detach"), times)
             self.clock.advance(seconds)
         self.successResultOf(done)
-        self.assertEqual(self.programs.times("up"), 3)
+        self.assertEqual(self.programs.times("--detach"), 3)
 
     def test_only_the_logs_of_what_is_started_are_saved(self) -> None:
         self.docker.add(1, 2, home=self.mine, log=b"words\n")

@@ -330,6 +330,7 @@ class ComposeTests(SynchronousTestCase):
                 "CHORDNET_PORT": "8004",
                 "CHORDNET_PEERS": "node-1:8001,node-2:8002",
                 "CHORDNET_FOUNDERS": "Node 1,Node 2,Node 3",
+                "CHORDNET_INSECURE": "yes",
             },
         )
 
