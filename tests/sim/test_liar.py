@@ -11,7 +11,7 @@ from chordnet.core.base import events as ev
 from chordnet.core.base import messages as msg
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import Hop, MessageId, NodeRef, PeerMessage, Ping, Pong
-from chordnet.sim.campaign.liar import Frames, Liar, LyingNode, _keep_still
+from chordnet.sim.campaign.liar import Frames, Liar, LyingNode, keep_still
 
 ME, OTHER, VICTIM = (NodeRef(bytes([n]) * 20, 1, f"10.0.0.{n}:1", f"n{n}") for n in (1, 2, 3))
 KEY = MessageId(VICTIM.raw, 1, 5)
@@ -65,7 +65,7 @@ class LiarTests(SynchronousTestCase):
             (Ping(1), False),
             (msg.Have([], [], []), False),
         ):
-            self.assertEqual(_keep_still(OTHER, message), [] if silent else [message])
+            self.assertEqual(keep_still(OTHER, message), [] if silent else [message])
 
     def test_the_victims_numbers_begin_with_one(self) -> None:
         for published, ahead, number in ((0, 0, 1), (0, 1, 1), (4, 1, 5), (4, 3, 7), (2, -9, 1)):
