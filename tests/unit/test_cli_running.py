@@ -418,7 +418,7 @@ class EdgeTests(CommandCase):
     def test_what_is_taken_unless_another_is_named_stands_in_the_help(self) -> None:
         for name, words in (
             ("demo", "How many nodes. [default: 16; 4<=x<=256]"),
-            ("demo", "[default: demo]"), ("status", "[default: default]"),
+            ("demo", "[default: demo]"), ("status", "[default: $P2PNET_NETWORK or default]"),
             ("logs", "The last N lines. [default: 50; 0<=x<=100000]"),
             ("start-network", "How many nodes. [default: 16]"),
             ("start-network", "[default: 7001]"), ("get-messages", "[default: received]"),

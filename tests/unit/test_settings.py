@@ -331,6 +331,7 @@ class DeclaredTests(SynchronousTestCase):
             "peer": ("", Addresses(64), (), "none"),
             "name": ("n", Text(), None, "that of its identity, else its address"),
             "identity": ("", Text(), None, "none"),
+            "join": ("", Text(), None, "none"),
             "network": ("", Text(), "default", "default"),
             "bits": ("", Whole(3, 256), 160, "160"),
             "state-dir": ("s", Text(), None, "none"),

@@ -91,7 +91,7 @@ class NetMetric(Declared):
 
     # -- clients -----------------------------------------------------------------------------
     REQUESTS = Metric("requests", "requests", "requests of clients")
-    NOT_PERMITTED = Metric(
+    REQUESTS_NOT_PERMITTED = Metric(
         "requests_not_permitted", "requests", "requests of clients that may not ask for this"
     )
     CLIENT_VIOLATIONS = Metric(

@@ -59,7 +59,7 @@ class Audit:
         """Note that a client wanted something that it may not do."""
         self._under_way.pop(rid, None)
         self._journal.limited(
-            NetMetric.NOT_PERMITTED,
+            NetMetric.REQUESTS_NOT_PERMITTED,
             "audit: {who} at {address}: refused: {outcome}",
             audit="operate",
             who=self._who,
