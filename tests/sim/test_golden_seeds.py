@@ -87,7 +87,7 @@ def changes(words: str) -> Iterable[bytes]:
 class Chatter:
     """A core without a protocol: it talks, asks, keeps and answers, all at random."""
 
-    def __init__(self, _config: ProtocolConfig, me: NodeRef, rng: Random) -> None:
+    def __init__(self, _config: ProtocolConfig, me: NodeRef, rng: Random, *_more: None) -> None:
         self.me, self.rng = me, rng
         self.deadline: float | None = None
         self.known: list[NodeRef] = []

@@ -84,7 +84,7 @@ class RunTests(SynchronousTestCase):
         readers = Mix(get=0.6, put=0.3, change=0.05, delete=0.05, expiring=0.0)
         reading = attrs.evolve(busy, keys=1, slots=1, mix=readers)
         for rule, usual, first in (
-            ("second_phase", reading, 7), ("installed_first", busy, 7), ("whole_state", busy, 9),
+            ("second_phase", reading, 7), ("installed_first", busy, 7), ("whole_state", busy, 49),
             ("following_promised", busy, 9),
         ):  # fmt: skip
             plan = attrs.evolve(usual, safeguards=StoreSafeguards(**{rule: False}))
