@@ -110,7 +110,7 @@ function connect(host, port, identity) {
     ALPNProtocols: ["chordnet/1"],
     // A certificate names a member instead of a host: chordnet://NETWORK/peer/NAME for a node.
     checkServerIdentity: (_host, { subjectaltname = "" }) =>
-      /^URI:chordnet:\/\/[0-9a-f]{32}\/peer\//.test(subjectaltname)
+      new RegExp("^URI:chordnet://[0-9a-f]{32}/peer/").test(subjectaltname)
         ? undefined
         : new Error(`this is no node: ${subjectaltname}`),
   });
