@@ -52,7 +52,7 @@ class VectorTests(SynchronousTestCase):
     maxDiff = None
 
     def test_the_bytes_on_the_page_are_those_that_are_signed(self):
-        (block,) = re.findall(r"```text\n(private key:\n.*?)```", PAGE, re.S)
+        (block,) = re.findall(r"```none\n(private key:\n.*?)```", PAGE, re.S)
         self.assertEqual(block, written(vectors()))
 
     def test_the_path_on_the_page_leads_from_its_body_to_the_root(self):
