@@ -295,14 +295,17 @@ class AnswerTests(SynchronousTestCase):
         node.hear("B", msg.Accepted(write.address, write.rid, write.ballot))
         self.assertEqual(node.outcomes, {1: Done(FORMATION, 0, 1, 1, (A, B), (C,))})
 
-    def test_an_operation_that_is_disturbed_tries_again_after_a_pause(self) -> None:
+    def test_an_operation_that_is_disturbed_twice_tries_again_after_a_pause(self) -> None:
         node = Node()
         node.ask(1, Put(KEY, b"v", b"r"))
         node.wait(HEDGE_S)
-        for member in (B, C):
-            ((_to, ask),) = node.take(msg.Prepare, member.node)
-            higher = Ballot(1, 9, "Z", 1)
-            node.hear(member.node, msg.Outrun(ask.address, ask.rid, ask.ballot, higher))
+        for counter in (9, 99):
+            for member in (B, C):
+                ((_to, ask),) = node.take(msg.Prepare, member.node)
+                higher = Ballot(1, counter, "Z", 1)
+                node.hear(member.node, msg.Outrun(ask.address, ask.rid, ask.ballot, higher))
+            if counter == 9:
+                node.wait(0.0)
         node.wait(0.003)
         self.assertEqual(node.to(msg.Prepare), [])
         node.wait(0.002)

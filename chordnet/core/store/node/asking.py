@@ -260,12 +260,16 @@ class Asking:
         self._weigh(ongoing)
 
     def wait(self, rid: int) -> None:
-        """Have an operation that was disturbed try again after a pause."""
+        """Have an operation that was disturbed try again: at once, and then after longer pauses.
+
+        Most often the other was only there before, and is no rival: it has reserved the slot.
+        """
         ongoing = self.ongoing[rid]
         if ongoing.reserved:
             ongoing.reserved = False
             self.reservations.failed(ongoing.slot)
-        pause = min(FIRST_PAUSE_S * 2.0**ongoing.tries, LONGEST_PAUSE_S)
+        longer = FIRST_PAUSE_S * 2.0 ** (ongoing.tries - 1)
+        pause = min(longer, LONGEST_PAUSE_S) if ongoing.tries else 0.0
         ongoing.tries += 1
         self._around.alarms.set((For.RETRY, rid), self._around.now + self._around.jittered(pause))
 
