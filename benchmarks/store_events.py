@@ -173,6 +173,7 @@ def first(table: Table, port: int, _keys: int) -> None:
                 f"longest {verb} after the blow", max(_of(after, verb)), "ms", ANSWERED_S * 1e3
             )
         table.say("operations that failed", len(_failed(told)), "", 0)
+        print(*sorted(set(_failed(told)))[:5], sep="\n")
 
 
 def joining(table: Table, port: int, keys: int) -> None:
@@ -192,6 +193,7 @@ def joining(table: Table, port: int, keys: int) -> None:
         table.say("slots of the node that has joined", running.client.ask("held", [joins])[0], "")
         table.say("operations", len(told), "")
         table.say("operations that failed", len(_failed(told)), "", 0)
+        print(*sorted(set(_failed(told)))[:5], sep="\n")
         slow = [took for _, _, took, _ in told if took > SLOW_S]
         table.say(f"operations over {SLOW_S:g} s", len(slow), "", 0)
         for verb in ("get", "put"):

@@ -409,6 +409,15 @@ class NodeTests(SynchronousTestCase):
         self.assertNotIn(msg.Prepare, self.sent)
         self.assertIn(msg.Accept, self.sent)
 
+    def test_while_a_member_is_out_of_reach_a_write_takes_both_rounds(self) -> None:
+        for op in (1, 2):
+            self.put(op, b"key %d" % op)
+        for op, key in ((3, b"key 3"), (4, b"key 1")):
+            self.nodes[3].machine.around.lose("A")  # it answers, and is there again
+            self.put(op, key)
+            self.assertIn(msg.Prepare, self.sent, key)
+            self.assertNotIn(msg.Accept, self.sent, key)
+
     def test_a_key_that_others_have_written_meanwhile_is_written_all_the_same(self) -> None:
         for op in (1, 2):
             self.put(op, b"key %d" % op)

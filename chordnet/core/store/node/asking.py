@@ -144,12 +144,16 @@ class Asking:
         configuration = self._directory.of(slot).configuration
         where = (self._formation, slot)
         spare = self._spare(rid, configuration)
-        ahead, reserved = self._ahead.get(asked.key), False
-        if ahead is not None and follows(ahead, asked, configuration):
-            del self._ahead[asked.key]  # each ballot is for one write
-        else:
-            ahead = self.reservations.use(slot, asked, configuration)
-            reserved = ahead is not None
+        ahead, reserved = None, False
+        # One round may turn out to have been too late. Only when all members have refused it is it
+        # as if it had not been sent, and a member that is gone refuses nothing.
+        if not any(each.node in around.lost for each in configuration.members):
+            ahead = self._ahead.get(asked.key)
+            if ahead is not None and follows(ahead, asked, configuration):
+                del self._ahead[asked.key]  # each ballot is for one write
+            else:
+                ahead = self.reservations.use(slot, asked, configuration)
+                reserved = ahead is not None
         attempt = Operation.at_first(asked, configuration, spare, ahead, lasting=True, above=above)
         operation = Operation(
             rid,
