@@ -17,6 +17,8 @@ class Matter(enum.Enum):
     """It was stopped in the middle of its work."""
     CUT_OFF = "cut off"
     """It runs without a network."""
+    REVOKED = "revoked"
+    """It runs, and the others believe it no more."""
 
 
 @attrs.frozen
@@ -36,6 +38,7 @@ class Condition:
             Matter.ENDED: ("bring it back with", f"add-node {number}"),
             Matter.FROZEN: ("let it go on with", f"chaos thaw {number}"),
             Matter.CUT_OFF: ("connect it again with", "chaos heal"),
+            Matter.REVOKED: ("take it out with", f"remove-node {number} --kill"),
         }
         what, words = mend[self.matter]
         return f"Node {number} {self.text}; {what}: {command(words)}"
@@ -43,6 +46,7 @@ class Condition:
 
 HAS_STOPPED = Condition(Matter.ENDED, "has stopped by itself")
 """For a node that ought to run, if nothing more is known."""
+IS_REVOKED = Condition(Matter.REVOKED, "is revoked and runs, cut off from the others")
 
 
 def slots_words(count: int, what: str, example: str) -> str:

@@ -14,7 +14,7 @@ import attrs
 
 from chordnet.core.base import intervals
 from chordnet.judge.problems import Problem
-from chordnet.survey.conditions import Condition, Matter, slots_words
+from chordnet.survey.conditions import Condition, slots_words
 from chordnet.survey.description import ranges
 from chordnet.survey.errors import command
 
@@ -63,8 +63,7 @@ class Unwell:
 
     @property
     def kind(self) -> str:
-        words = {Matter.ENDED: "ended", Matter.FROZEN: "frozen", Matter.CUT_OFF: "cut-off"}
-        return words[self.condition.matter]
+        return self.condition.matter.value.replace(" ", "-")
 
     @property
     def nodes(self) -> tuple[Ref, ...]:

@@ -433,6 +433,8 @@ class FakeEngine:
     lines: dict[int, Line] = attrs.field(factory=dict)
     ailments: dict[int, Condition] = attrs.field(factory=dict)
     """What the engine knows to be the matter with nodes, beside those frozen by this engine."""
+    apart: frozenset[int] = frozenset()
+    """Nodes that answer, and that the others do not let in."""
     examined: int = 0
     """How often it was asked for that."""
     knows: bool = True
@@ -450,7 +452,7 @@ class FakeEngine:
             return
         self.nodes.statuses = {}
         off = {n for n, c in self.ailments.items() if c.matter is not Matter.ENDED}
-        awake = self.alive - self.nodes.frozen - self.nodes.failed - off
+        awake = self.alive - self.nodes.frozen - self.nodes.failed - off - self.apart
         for number in sorted(awake):
             if number not in self.nodes.statuses:
                 cut = self.lines[number].cut if number in self.lines else frozenset[int]()
@@ -458,6 +460,8 @@ class FakeEngine:
         for number in self.nodes.failed & self.alive:
             alone = ideal_ring(self.nodes.described, {number})[number]
             self.nodes.statuses[number] = msgspec.structs.replace(alone, state="failed")
+        for number in self.apart & self.alive:
+            self.nodes.statuses |= ideal_ring(self.nodes.described, {number})
 
     async def prepare(self, network: NetworkDescription, say: Callable[[str], None]) -> None:
         self.calls.append("prepare")
@@ -542,6 +546,11 @@ class FakeIdentities:
 
     provided: list[list[int]] = attrs.field(factory=list)
     broken: str = ""
+    cut: frozenset[int] = frozenset()
+    """The nodes whose certificates are revoked."""
+
+    def revoked(self, numbers: Collection[int]) -> frozenset[int]:
+        return self.cut.intersection(numbers)
 
     def provide(self, numbers: Collection[int]) -> None:
         if self.broken:

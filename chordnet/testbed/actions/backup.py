@@ -132,7 +132,7 @@ class _Nodes:
 async def _nodes(testbed: Testbed) -> _Nodes:
     network = testbed.description()
     running = await testbed.running(network)
-    conditions = await testbed.engine(network.engine).conditions()
+    conditions = await testbed.conditions(network, running)
     numbers = sorted(running - conditions.keys())
     if not numbers:
         raise TestbedError("no node can be asked; see: " + testbed.command("status"))

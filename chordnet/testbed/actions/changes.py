@@ -54,7 +54,8 @@ async def remove_node(
             # Ask beforehand, so that connections exist when the time is measured. A node that is
             # silent or has failed already does not have to be right afterwards.
             seen = await observer.statuses(running - {number})
-            others = set(seen.statuses) - seen.failed
+            unwell = (await testbed.conditions(network, running)).keys()
+            others = set(seen.statuses) - seen.failed - unwell
             slots = 0
             if wait and not kill and others:
                 until = testbed.reactor.seconds() + timeout
@@ -125,7 +126,7 @@ async def add_node(
             raise NetworkNotRunning(network.name)
         wanted = network.size + 1 if number is None else number
         if wanted in running:
-            conditions = await testbed.engine(network.engine).conditions()
+            conditions = await testbed.conditions(network, [wanted])
             if wanted in conditions:
                 raise NodeStopped(conditions[wanted].line(wanted, testbed.command))
             raise NodeStopped(f"Node {wanted} is running already")

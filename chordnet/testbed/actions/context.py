@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as ReactorTimeout
 
 from chordnet.core.base.errors import ConnectFailed, Refused, TimedOut
-from chordnet.survey.conditions import Condition, Matter
+from chordnet.survey.conditions import IS_REVOKED, Condition, Matter
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import (
     NetworkNotRunning,
@@ -42,6 +42,12 @@ class Identities(Protocol):
         """Make what those nodes and the operator need and lack, or what has become old.
 
         :raises TestbedError: it cannot be made, read or written; the text says what to do.
+        """
+
+    def revoked(self, numbers: Collection[int]) -> frozenset[int]:
+        """Return those of the nodes whose certificates are revoked.
+
+        :raises TestbedError: it cannot be read; the text says what to do.
         """
 
 
@@ -119,6 +125,16 @@ class Testbed:
         :raises TestbedError: it cannot be made; the text says what to do.
         """
         self.engines.identities(self.home).provide(numbers)
+
+    async def conditions(
+        self, network: NetworkDescription, running: Collection[int]
+    ) -> dict[int, Condition]:
+        """Return what keeps nodes from being members, whoever asks them and whatever they say."""
+        found = dict(await self.engine(network.engine).conditions())
+        if network.secured and running:
+            for number in self.engines.identities(self.home).revoked(running):
+                found.setdefault(number, IS_REVOKED)
+        return found
 
     async def take_over(self) -> None:
         """Take over what Docker has of this network, if its description differs or is missing."""

@@ -97,7 +97,7 @@ async def start_network(
         if old is not None and running:
             _refuse_other(old, wish)
             # A ring with a frozen node cannot form, so do not wait for one.
-            conditions = await testbed.engine(old.engine).conditions()
+            conditions = await testbed.conditions(old, running)
             for number in sorted(running & conditions.keys()):
                 raise TestbedError(conditions[number].line(number, testbed.command))
             network = attrs.evolve(old, removed=frozenset(), stopped=False)
@@ -283,7 +283,7 @@ async def bring_up(
             if network.secured:
                 testbed.provide_identities(missing)
             await engine.start(network, missing)
-        well = others - await _unwell(testbed, engine, others)
+        well = others - await _unwell(testbed, network, others)
         expected = set(missing) | well - await _failed(testbed, network, well)
         alone = not others and len(missing) == 1
         snapshot = await first_of(
@@ -331,11 +331,13 @@ def _tell_of_new_code(
         )
 
 
-async def _unwell(testbed: Testbed, engine: Engine, numbers: Collection[int]) -> frozenset[int]:
+async def _unwell(
+    testbed: Testbed, network: NetworkDescription, numbers: Collection[int]
+) -> frozenset[int]:
     """Return the running nodes that cannot be part of a ring now, and say why."""
     if not numbers:
         return frozenset()
-    conditions = await engine.conditions()
+    conditions = await testbed.conditions(network, numbers)
     unwell = frozenset(numbers) & conditions.keys()
     for number in sorted(unwell):
         testbed.say(conditions[number].line(number, testbed.command))

@@ -19,7 +19,7 @@ async def look(testbed: Testbed, observer: Observer, network: NetworkDescription
     :raises NetworkNotRunning: no node runs.
     """
     running = await testbed.running(network)
-    conditions = await testbed.engine(network.engine).conditions()
+    conditions = await testbed.conditions(network, running)
     parts = load_faults(testbed.home).sides_of(running - conditions.keys())
     return await survey(observer, network, running, conditions, parts)
 

@@ -73,6 +73,26 @@ class NetworkIdentities:
         if authority.bundle != before:
             authority.save(self._home.authority_directory)
 
+    def revoked(self, numbers: Collection[int]) -> frozenset[int]:
+        """Return those of the nodes whose certificates, as they were made here, are revoked.
+
+        :raises TestbedError: one cannot be read; the text says what to do.
+        """
+        try:
+            authority = _known_authority(self._home)
+            return frozenset(
+                number
+                for number in numbers
+                if authority is not None and self._is_revoked(authority, number)
+            )
+        except IdentityError as problem:
+            raise TestbedError(str(problem)) from problem
+
+    def _is_revoked(self, authority: Authority | Recovered, number: int) -> bool:
+        directory = self._home.identity_directory(number)
+        made = (directory / CERTIFICATE).exists()
+        return made and authority.bundle.revokes(Identity.load(directory).leaf, self._now())
+
     def provide_visitor(self, directory: Path, name: str) -> None:
         """Make the identity of a node that is started by hand, or renew it.
 
@@ -86,15 +106,20 @@ class NetworkIdentities:
 
 
 def _authority(home: NetworkHome, now: float) -> Authority | Recovered:
-    directory = home.authority_directory
-    if (directory / AUTHORITY).exists():
-        return Authority.load(directory)
-    if (recovered := load_recovered(home)) is not None:
-        return recovered
-    authority = Authority.create(home.name, now)
+    known = _known_authority(home)
+    if known is not None:
+        return known
+    directory, authority = home.authority_directory, Authority.create(home.name, now)
     make_directory(directory)
     authority.save(directory)
     return authority
+
+
+def _known_authority(home: NetworkHome) -> Authority | Recovered | None:
+    directory = home.authority_directory
+    if (directory / AUTHORITY).exists():
+        return Authority.load(directory)
+    return load_recovered(home)
 
 
 def _provide(
