@@ -111,6 +111,13 @@ class GetTests(SynchronousTestCase):
         led.operation.expire()
         self.assertEqual(led.outcome, Unavailable(1, (B, C), 3))
 
+    def test_a_member_that_says_not_now_is_not_missing(self) -> None:
+        for why in (Why.SEALED, Why.NOT_INSTALLED):
+            led = Led(PUT)
+            led.refused(A, why)
+            led.operation.expire()
+            self.assertEqual(led.outcome, Unavailable(1, (B, C), 3), why)
+
 
 class PutTests(SynchronousTestCase):
     def test_a_write_is_promised_and_accepted_by_a_majority(self) -> None:

@@ -478,7 +478,7 @@ class Operation:
             return
         # This node itself answers, and may not have come to it yet.
         heard = {each for each in members if each.node == self._ballots.node}
-        heard = heard.difference(attempt.silent).union(attempt.answered)
+        heard = heard.difference(attempt.silent).union(attempt.answered, attempt.outrun)
         missing = tuple(each for each in members if each not in heard)
         self._end(Unavailable(attempt.configuration.epoch, missing, len(members)))
 
