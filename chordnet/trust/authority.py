@@ -109,7 +109,7 @@ class Authority:
         :raises Untrusted: the request is not usable.
         """
         public = read_request(key) if isinstance(key, bytes) else key
-        return self.root.issue(public, role, name, now, self._draw)
+        return self.root.issue(public, role, name, self.bundle.after(name, now), self._draw)
 
     def identity(self, role: Role, name: str, now: float) -> Identity:
         """Return a new identity, its key included."""

@@ -68,7 +68,8 @@ class Registrar:
         except Untrusted as error:
             raise Refusal("certificate", str(error)) from None
         role, name = self.invitations.redeem(asked, exporter, now)
-        return self._issuer().issue(public, role, name, now, self._draw)
+        enrolled = self._bundle().after(name, now)
+        return self._issuer().issue(public, role, name, enrolled, self._draw)
 
     def renew(self, shown: Sequence[bytes], now: float) -> tuple[bytes, ...]:
         """Return the chain of a certificate that takes the place of the one shown.

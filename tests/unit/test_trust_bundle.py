@@ -90,6 +90,13 @@ class Bundles(SynchronousTestCase):
         new = self.authority.identity(Role.PEER, "one", NOW + 2 * DAY)
         self.assertEqual(verify(new.chain, bundle, NOW + 2 * DAY).name, "one")
 
+    def test_one_enrolled_in_the_second_of_the_revocation_or_by_a_clock_behind_is_believed(self):
+        bundle = self.authority.revoke(NOW + DAY, name="one")
+        for now in (NOW + DAY, NOW + DAY - HOUR / 2):
+            new = self.authority.identity(Role.PEER, "one", now)
+            self.assertEqual(verify(new.chain, bundle, now).name, "one")
+        self.assertEqual(bundle.after("two", NOW), NOW)
+
     def test_a_renewal_does_not_escape_from_a_revocation(self):
         """An issuer that has not heard of the revocation renews a certificate after it."""
         old = self.network["one"]

@@ -271,6 +271,11 @@ class Enrolment(SynchronousTestCase):
         self.assertEqual((subject.name, subject.role), ("three", Role.PEER))
         self.assertEqual(len(identity.chain), 2)
 
+    def test_a_newcomer_may_have_the_name_of_one_that_was_revoked_this_very_second(self):
+        self.network.authority.revoke(NOW, name="three")
+        identity = self.join(self.token(name="three"))
+        self.assertEqual(verify(identity.chain, self.network.bundle, NOW).name, "three")
+
     def test_the_role_is_the_one_that_the_issuer_wrote_down(self):
         identity = self.join(self.token(Role.SEND, prefix="web"), peer=False)
         self.assertEqual(identity.subject.role, Role.SEND)

@@ -38,7 +38,11 @@ class Recovered:
     def identity(self, role: Role, name: str, now: float) -> Identity:
         """Return a new identity, its key included."""
         key = new_key()
-        return Identity(key, self.root.issue(key.public_key(), role, name, now), self.bundle)
+        return Identity(
+            key,
+            self.root.issue(key.public_key(), role, name, self.bundle.after(name, now)),
+            self.bundle,
+        )
 
 
 def keep_issuer(home: NetworkHome, files: Mapping[str, bytes]) -> None:

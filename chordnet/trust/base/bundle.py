@@ -224,6 +224,14 @@ class Bundle:
             )
         return True
 
+    def after(self, name: str, now: float) -> float:
+        """Return the time at which to enrol a member of this name: ``now``, or a little later.
+
+        A name stands for all that were enrolled up to its revocation, by the clock of whoever
+        revoked it. That may be this very second, or ahead of the clock here.
+        """
+        return max([now, *(each.at + 1.0 for each in self._revoked.get(name, ()))])
+
     def revokes(self, certificate: Certificate, now: float) -> bool:
         """Return True if a certificate is no longer believed."""
         if not self._revoked:
