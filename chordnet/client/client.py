@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Self, get_args, overload
+from typing import Any, Self, get_args
 
 from twisted.internet.defer import Deferred
 
@@ -39,21 +39,22 @@ from chordnet.client.pages import Pages
 from chordnet.client.receipts import checked
 from chordnet.client.recording import ClientHistory
 from chordnet.core.base.errors import Busy, ConfigError, LocalProtocolError
-from chordnet.core.base.limits import OPERATION_S, RECOVERY_S
-from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
+from chordnet.core.base.limits import RECOVERY_S
+from chordnet.core.base.outcomes import Revision
 from chordnet.net.base.addresses import Endpoints, client_endpoint, format_address, parse_address
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.handles.key_methods import KeyMethods
 from chordnet.net.handles.watching import KeyWatch
 from chordnet.trust.identity import Identity
 from chordnet.wire.keys import check_store_key
 from chordnet.wire.phrases import check_key, check_phrase
 from chordnet.wire.receipts import ReceiptKind
 from chordnet.wire.rpc import (
-    DeleteKey,
     Follow,
     GetKey,
+    KeyRequest,
     LookupResult,
     MessageRecord,
     MessageTrace,
@@ -63,9 +64,7 @@ from chordnet.wire.rpc import (
     NodeStatus,
     Order,
     OrderedEntry,
-    PutKey,
     Receipt,
-    Written,
 )
 from chordnet.wire.stores import HeldKey, KeyMembers, SlotRecovery, StoreStanding, StoreState
 
@@ -74,7 +73,7 @@ MAX_ADDRESSES = 32
 _EXAMPLE = 'P2PNetClient("127.0.0.1:7001", reactor), or leave it out'
 
 
-class P2PNetClient:
+class P2PNetClient(KeyMethods):
     """A client of a network: it talks to one of its nodes at a time.
 
     It connects to the first address that answers. When an address cannot be reached or refuses
@@ -292,33 +291,6 @@ class P2PNetClient:
         CALL.flag("iterative", iterative)
         return self._channel.ask(LOOKUP, (key, iterative), self._timeout_s)
 
-    @overload
-    def get(
-        self, key: str, *, stale: Literal[False] = False, timeout_s: float = ...
-    ) -> Deferred[Entry | None]: ...
-
-    @overload
-    def get(
-        self, key: str, *, stale: Literal[True], timeout_s: float = ...
-    ) -> Deferred[StaleEntry]: ...
-
-    @refusing
-    def get(
-        self, key: str, *, stale: bool = False, timeout_s: float = OPERATION_S
-    ) -> Deferred[Any]:
-        """Read a key; the Deferred fires with its entry, or None if it has no value.
-
-        :param key: a text of 1 to 1,024 bytes of UTF-8.
-        :param stale: whatever one of the nodes that hold the key has will do, however old it is: it
-            fires with a :class:`StaleEntry`, as long as one of them answers.
-        :param timeout_s: seconds that the node may take.
-
-        Fails with :class:`Unavailable` if too few of the nodes that hold the key answer, with
-        :class:`NoStore` if the node keeps no store, and with :class:`NotInRing` or
-        :class:`InvalidKey`.
-        """
-        return self._keys.get(GetKey(0, key, timeout_s, stale))
-
     def watch(
         self,
         key: str,
@@ -343,56 +315,8 @@ class P2PNetClient:
         """
         return self._keys.watch(key, callback, since)
 
-    @refusing
-    def put(
-        self,
-        key: str,
-        value: bytes,
-        *,
-        if_version: int | None = None,
-        expires_s: float | None = None,
-        request: bytes | None = None,
-        since: int | None = None,
-        timeout_s: float = OPERATION_S,
-    ) -> Deferred[Written]:
-        """Write a key; the Deferred fires with the receipt once a majority of its nodes has it.
-
-        :param key: a text of 1 to 1,024 bytes of UTF-8.
-        :param value: at most 1,048,576 bytes.
-        :param if_version: write only if this is the key's version; 0: only if it has no value.
-        :param expires_s: seconds after which it expires; None: never.
-        :param request: names this write: it is the one of an :class:`Unconfirmed`, or of your own
-            choice. None: a new one.
-        :param since: that of the :class:`Unconfirmed`, for a write that is asked for again: it is
-            then done, unless it has been.
-        :param timeout_s: seconds that the node may take.
-
-        Not done, and never will be: :class:`Conflict` (another version, see ``present``),
-        :class:`Unavailable`, :class:`NoStore`, :class:`NotInRing`, :class:`NotPermitted`,
-        :class:`InvalidKey`,
-        :class:`InvalidValue`, and what every call may fail with. Not known: :class:`Unconfirmed`,
-        also if the answer of the node does not come, and :class:`Untold` when it is asked for again
-        after that.
-        """
-        return self._keys.write(
-            PutKey(0, key, value, if_version, expires_s, request, since, timeout_s)
-        )
-
-    @refusing
-    def delete(
-        self,
-        key: str,
-        *,
-        if_version: int | None = None,
-        request: bytes | None = None,
-        since: int | None = None,
-        timeout_s: float = OPERATION_S,
-    ) -> Deferred[Written]:
-        """Delete a key; the arguments and failures are those of :meth:`put`.
-
-        The receipt has the version that the deletion made: a later write has a higher one.
-        """
-        return self._keys.write(DeleteKey(0, key, if_version, request, since, timeout_s))
+    def _ask_key(self, asked: KeyRequest) -> Deferred[Any]:
+        return self._keys.get(asked) if isinstance(asked, GetKey) else self._keys.write(asked)
 
     @refusing
     def held_keys(

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, overload
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from chordnet.core.base.errors import ChordnetError
-from chordnet.core.base.limits import OPERATION_S, RECOVERY_S
-from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
+from chordnet.core.base.limits import RECOVERY_S
+from chordnet.core.base.outcomes import Revision
 from chordnet.net.base.arguments import CALL, refusing
 from chordnet.net.base.deferreds import from_call, from_callback
+from chordnet.net.handles.key_methods import KeyMethods
 from chordnet.net.handles.watching import KeyWatch
 from chordnet.net.runtime.node import LocalNode
 from chordnet.net.store.state import all_held_keys, whole_state
-from chordnet.wire.rpc import DeleteKey, GetKey, KeyRequest, PutKey, Written
+from chordnet.wire.rpc import KeyRequest
 from chordnet.wire.stores import HeldKey, SlotRecovery, StoreStanding, StoreState
 from chordnet.wire.watches import WatchKey
 
 
-class StoreCalls:
+class StoreCalls(KeyMethods):
     """The calls; the class that inherits them has the node."""
 
     def _running(self) -> LocalNode:
@@ -30,25 +31,6 @@ class StoreCalls:
         :raises NotInRing: it is not running.
         """
         raise NotImplementedError
-
-    @overload
-    def get(
-        self, key: str, *, stale: Literal[False] = False, timeout_s: float = ...
-    ) -> Deferred[Entry | None]: ...
-
-    @overload
-    def get(
-        self, key: str, *, stale: Literal[True], timeout_s: float = ...
-    ) -> Deferred[StaleEntry]: ...
-
-    def get(
-        self, key: str, *, stale: bool = False, timeout_s: float = OPERATION_S
-    ) -> Deferred[Any]:
-        """Read a key; fires with its entry, or None if it has no value.
-
-        Arguments and failures are those of ``P2PNetClient.get``.
-        """
-        return self._ask(GetKey(0, key, timeout_s, stale))
 
     def watch(
         self,
@@ -90,36 +72,7 @@ class StoreCalls:
         ask = partial(self._running().held_keys, owned=owned)
         return from_call(lambda: all_held_keys(ask, limit, after))
 
-    def put(
-        self,
-        key: str,
-        value: bytes,
-        *,
-        if_version: int | None = None,
-        expires_s: float | None = None,
-        request: bytes | None = None,
-        since: int | None = None,
-        timeout_s: float = OPERATION_S,
-    ) -> Deferred[Written]:
-        """Write a key; fires with the receipt once a majority of the nodes that hold it has it.
-
-        Arguments and failures are those of ``P2PNetClient.put``.
-        """
-        return self._ask(PutKey(0, key, value, if_version, expires_s, request, since, timeout_s))
-
-    def delete(
-        self,
-        key: str,
-        *,
-        if_version: int | None = None,
-        request: bytes | None = None,
-        since: int | None = None,
-        timeout_s: float = OPERATION_S,
-    ) -> Deferred[Written]:
-        """Delete a key, as ``P2PNetClient.delete`` does; fires with the receipt."""
-        return self._ask(DeleteKey(0, key, if_version, request, since, timeout_s))
-
-    def _ask(self, asked: KeyRequest) -> Deferred[Any]:
+    def _ask_key(self, asked: KeyRequest) -> Deferred[Any]:
         return from_callback(lambda done: self._running().keys.ask(asked, done))
 
     @refusing
