@@ -248,10 +248,7 @@ class Cell:
         operation = Operation(
             rid, asked, WHERE, ballots, effects, attempt, self.safeguards, clock_of(node)
         )
-        if isinstance(what, str):
-            getattr(operation, what)()
-        elif type(what.message) in AT_OPERATION:
-            AT_OPERATION[type(what.message)](operation, what.sender, what.message)
+        _hear(operation, AT_OPERATION, what)
         return self._came_of(node, ballots, operation.attempt, effects)
 
     def lead(self, node: Node, rid: int, underway: Underway, what: str | Sent) -> AtCoordinator:
@@ -262,10 +259,7 @@ class Cell:
         effects: list[Effect] = []
         ballots = Ballots(node.me.node, node.run, node.counter)
         change = Change(rid, WHERE, ballots, effects, underway)
-        if isinstance(what, str):
-            getattr(change, what)()
-        elif type(what.message) in AT_LEADER:
-            AT_LEADER[type(what.message)](change, what.sender, what.message)
+        _hear(change, AT_LEADER, what)
         return self._came_of(node, ballots, change.underway, effects)
 
     def collect(self, node: Node, rid: int, now: Gathering, what: str | Sent) -> AtCoordinator:
@@ -276,10 +270,7 @@ class Cell:
         effects: list[Effect] = []
         ballots = Ballots(node.me.node, node.run, node.counter)
         collection = Collection(rid, WHERE, effects, now, self.safeguards)
-        if isinstance(what, str):
-            getattr(collection, what)()
-        elif type(what.message) in AT_COLLECTION:
-            AT_COLLECTION[type(what.message)](collection, what.sender, what.message)
+        _hear(collection, AT_COLLECTION, what)
         over = collection.gathering.over
         return self._came_of(node, ballots, collection.gathering, effects)._replace(over=over)
 
@@ -291,10 +282,7 @@ class Cell:
         effects: list[Effect] = []
         ballots = Ballots(node.me.node, node.run, node.counter)
         reserving = Reserving(rid, WHERE, ballots, effects, now)
-        if isinstance(what, str):
-            getattr(reserving, what)()
-        elif type(what.message) in AT_RESERVATION:
-            AT_RESERVATION[type(what.message)](reserving, what.sender, what.message)
+        _hear(reserving, AT_RESERVATION, what)
         over = reserving.pending.over
         return self._came_of(node, ballots, reserving.pending, effects)._replace(over=over)
 
@@ -318,6 +306,16 @@ class Cell:
             self._kept.same(outcomes[0]) if outcomes else None,
             bool(outcomes) or changed,
         )
+
+
+def _hear(
+    coordinator: object, table: dict[type, Callable[[Any, str, Any], None]], what: str | Sent
+) -> None:
+    """Have a coordinator begin, or do whatever else is named, or hear a message if it knows it."""
+    if isinstance(what, str):
+        getattr(coordinator, what)()
+    elif type(what.message) in table:
+        table[type(what.message)](coordinator, what.sender, what.message)
 
 
 def _is_new(reserved: Reservation, asked: Get | Put, configuration: Configuration) -> bool:
