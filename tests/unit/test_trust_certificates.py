@@ -17,7 +17,6 @@ from chordnet.trust.base.subjects import (
     new_serial,
     read_uri,
     renewed_serial,
-    uri_of,
     write_uri,
 )
 from chordnet.trust.verifying import moment, verify, verify_role
@@ -31,7 +30,7 @@ class Subjects(SynchronousTestCase):
         for name in ("n1", "a b/c?d#e", "kött", "%41", "x" * 255, "😀" * 255, ".."):
             with self.subTest(name):
                 subject = Subject(NETWORK, Role.PEER, name, 1, 0.0, 1.0)
-                uri = uri_of(subject)
+                uri = write_uri(subject.network, subject.role.value, subject.name)
                 self.assertTrue(uri.isascii())
                 self.assertEqual(read_uri(uri), (NETWORK, "peer", name))
 

@@ -124,11 +124,6 @@ def write_uri(network: str, kind: str, name: str) -> str:
     return f"{SCHEME}{network}/{kind}/{quote(name, safe='')}"
 
 
-def uri_of(subject: Subject) -> str:
-    """Return the URI that the certificate of ``subject`` carries."""
-    return write_uri(subject.network, subject.role.value, subject.name)
-
-
 def read_uri(uri: str) -> tuple[str, str, str]:
     """Return the network's identifier, the kind (a role's value, issuer or root) and the name.
 
