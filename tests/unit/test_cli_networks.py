@@ -40,7 +40,10 @@ class NetworksTests(WorldCase):
 
     def test_a_directory_without_a_description_is_no_network(self) -> None:
         (self.root / "networks" / "empty").mkdir()
-        self.assertNotIn("empty", self.printed("networks"))
+        (self.root / "networks" / "file").touch()
+        printed = self.printed("networks")
+        self.assertNotIn("empty", printed)
+        self.assertNotIn("file", printed)
 
 
 class NoNetworkTests(CommandCase):

@@ -38,7 +38,8 @@ class Known:
 async def known_networks(testbed: Testbed) -> list[Known]:
     """Return the networks of the testbed's home, by their names."""
     folder = testbed.home.root / "networks"
-    names = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+    kept = folder.iterdir() if folder.is_dir() else ()
+    names = sorted(each.name for each in kept if each.is_dir())
     found = [await _known(testbed, NetworkHome(testbed.home.root, name)) for name in names]
     return [each for each in found if each is not None]
 
