@@ -41,6 +41,11 @@ class RevokedTests(MembersCase):
         self.world.identities.cut = frozenset()
         self.assertIn(" should be ", self.printed("doctor", status=1))
 
+    def test_where_certificates_cannot_be_read_that_is_said_and_the_nodes_are_asked(self) -> None:
+        self.world.identities.broken = "certificate.pem is damaged"
+        self.assertIn(" should be ", self.printed("doctor", status=1))
+        self.assertIn("certificate.pem is damaged", self.world.said)
+
     def test_another_node_goes_and_comes_back_without_waiting_for_it(self) -> None:
         removed = self.printed("remove-node", "2", "--kill", "--no-wait")
         self.assertIn("Node 2 removed; 3 nodes in one ring", removed)

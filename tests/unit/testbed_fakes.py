@@ -550,6 +550,8 @@ class FakeIdentities:
     """The nodes whose certificates are revoked."""
 
     def revoked(self, numbers: Collection[int]) -> frozenset[int]:
+        if self.broken:
+            raise TestbedError(self.broken)
         return self.cut.intersection(numbers)
 
     def provide(self, numbers: Collection[int]) -> None:

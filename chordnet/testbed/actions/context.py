@@ -129,10 +129,18 @@ class Testbed:
     async def conditions(
         self, network: NetworkDescription, running: Collection[int]
     ) -> dict[int, Condition]:
-        """Return what keeps nodes from being members, whoever asks them and whatever they say."""
+        """Return what keeps nodes from being members, whoever asks them and whatever they say.
+
+        Where the certificates of this home cannot be read, that is said, and who runs is asked.
+        """
         found = dict(await self.engine(network.engine).conditions())
         if network.secured and running:
-            for number in self.engines.identities(self.home).revoked(running):
+            try:
+                revoked = self.engines.identities(self.home).revoked(running)
+            except TestbedError as problem:
+                self.say(str(problem))
+                revoked = frozenset()
+            for number in revoked:
                 found.setdefault(number, IS_REVOKED)
         return found
 
